@@ -1,0 +1,90 @@
+"""What the parts of the package hand to each other.
+
+Shape legend, valid in every module: B images in a batch, N images of a data set or subset, K classes,
+H x W pixels, h x w positions of a feature map, S side of a square image.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One batch as a mixer, a mask or a training step sees it.
+
+    Attributes:
+        images: `[B, 3, H, W]` float, augmented and normalised (mean 0.5 and std 0.5 give [-1, 1]).
+        labels: `[B]` int64 class numbers, or `[B, K]` float whose rows sum to 1.
+        index: `[B]` int64, each image's position in the training subset; None for images from elsewhere.
+        segments: `[B, H, W]` integer superpixel labels (0, 1, ... within an image), cropped and flipped together
+            with the images; None where no mask needs them.
+    """
+
+    images: Tensor
+    labels: Tensor
+    index: Tensor | None = None
+    segments: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+@dataclass(frozen=True)
+class Subset:
+    """The labelled images that training may use, resident on the training device.
+
+    Attributes:
+        images: `[N, 3, S, S]` uint8.
+        labels: `[N]` int64.
+        num_classes: K.
+        segments: `[N, S, S]` int16 superpixel labels, or None.
+    """
+
+    images: Tensor
+    labels: Tensor
+    num_classes: int
+    segments: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def to(self, device: torch.device) -> "Subset":
+        segments = None if self.segments is None else self.segments.to(device)
+        return Subset(self.images.to(device), self.labels.to(device), self.num_classes, segments)
+
+
+class LabelledImages(Protocol):
+    """One part (training or test) of a data set: labels at once, pixels when asked for."""
+
+    classes: tuple[str, ...]
+    """Names of the K classes; the label is the position in this tuple."""
+    labels: Tensor
+    """`[N]` int64 on the CPU, in data set order."""
+
+    def read(self, indices: Sequence[int]) -> Tensor:
+        """`[n, 3, S, S]` uint8 on the CPU: the images at `indices`, in that order."""
+        ...
+
+
+class DataSource(Protocol):
+    """A data set that can be prepared (downloaded, checked) and read."""
+
+    image_size: int
+    mean: Sequence[float]
+    std: Sequence[float]
+
+    def prepare(self) -> None:
+        """Downloads what is missing and checks it; raises `UserError` where that can't be done."""
+        ...
+
+    def facts(self) -> dict[str, Any]:
+        """What the images are, beyond the configuration, as JSON values: part of every run's identity."""
+        ...
+
+    def train(self) -> LabelledImages: ...
+
+    def test(self) -> LabelledImages: ...
