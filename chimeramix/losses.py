@@ -1,0 +1,123 @@
+"""Losses of classifiers and generators.
+
+- `SoftTargetCrossEntropy`: cross entropy with a distribution over the classes as target.
+- `LaplacianPyramidLoss`: the perceptual loss of ChimeraMix (Reinders et al. 2022, section 3.1), which takes the place
+  of a pretrained network's features. The pyramid is Burt & Adelson's (1983); the number of levels, the borders and the
+  sum without weights follow the published code. No deviation in value, but in the way: the pyramid is linear, so that
+  of the difference of both images is built instead of two, and its filters are applied as matrices, because the
+  gradient of CUDA's reflection padding is not reproducible to the bit.
+"""
+
+import torch
+from torch import Tensor, nn
+
+_BINOMIAL = (1, 4, 6, 4, 1)  # over 16; the 5x5 kernel is its outer product
+_SMALLEST = 3  # reflection by 2 needs 3 pixels
+
+
+class SoftTargetCrossEntropy(nn.Module):
+    """Mean over the batch of `-sum_k targets[k] * log softmax(logits)[k]`."""
+
+    def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Scalar loss, float32 also for logits of half precision.
+
+        Args:
+            logits: `[B, K]` float.
+            targets: `[B, K]` float, rows sum to 1; one-hot rows for hard labels.
+
+        Raises:
+            ValueError: where both differ in shape, such as for class numbers `[B]`.
+        """
+        if logits.ndim != 2 or targets.shape != logits.shape:
+            raise ValueError(
+                f"logits and targets must both be [batch, classes], got {list(logits.shape)} and {list(targets.shape)}"
+            )
+        return -(targets * logits.log_softmax(dim=1, dtype=_at_least_float32(logits))).sum(dim=1).mean()
+
+
+class LaplacianPyramidLoss(nn.Module):
+    """L1 distance of Laplacian pyramids: the sum over the levels of the mean absolute difference.
+
+    A level is the image minus its reduced and enlarged self. Reduction blurs with the 5x5 binomial kernel under
+    reflection and keeps every second pixel; enlargement puts zeros in between and blurs with 4 times the kernel. What
+    remains below the last level is not compared, so a constant offset costs nothing: this loss holds structure, and
+    colours need another term.
+
+    Args:
+        levels: of the pyramid, at least 1; 3 in ChimeraMix (64, 32 and 16 pixels).
+
+    Raises:
+        ValueError: for `levels` below 1.
+    """
+
+    def __init__(self, levels: int = 3) -> None:
+        super().__init__()
+        if levels < 1:
+            raise ValueError(f"levels must be at least 1, got {levels}")
+        self.levels = levels
+        # Per image side, dtype and device; neither parameters nor buffers, since they follow from the side alone.
+        self._filters: dict[tuple[int, torch.dtype, torch.device], tuple[Tensor, Tensor]] = {}
+
+    def forward(self, output: Tensor, target: Tensor) -> Tensor:
+        """Scalar loss, computed in float32 (float64 for float64 input), under autocast too.
+
+        Args:
+            output, target: `[B, C, H, W]` float of one shape; odd sides are fine.
+
+        Raises:
+            ValueError: where the shapes differ, or where a level would be smaller than 3 pixels.
+        """
+        if output.ndim != 4 or output.shape != target.shape:
+            raise ValueError(
+                "output and target must both be [batch, channels, height, width], "
+                f"got {list(output.shape)} and {list(target.shape)}"
+            )
+        self._check_size(min(output.shape[-2:]))
+        with torch.autocast(output.device.type, enabled=False):
+            dtype = _at_least_float32(output)
+            difference = output.to(dtype) - target.to(dtype)
+            loss = difference.new_zeros(())
+            for _ in range(self.levels):
+                reduce_rows, enlarge_rows = self._filters_for(difference, dim=2)
+                reduce_columns, enlarge_columns = self._filters_for(difference, dim=3)
+                reduced = reduce_rows @ (difference @ reduce_columns.T)
+                loss = loss + (difference - enlarge_rows @ (reduced @ enlarge_columns.T)).abs().mean()
+                difference = reduced
+            return loss
+
+    def _check_size(self, side: int) -> None:
+        smallest = side
+        for _ in range(self.levels - 1):
+            smallest = (smallest + 1) // 2
+        if smallest < _SMALLEST:
+            raise ValueError(
+                f"a side of {side} pixels is too small for {self.levels} levels: the last would have {smallest}, "
+                f"less than the {_SMALLEST} that the blur needs"
+            )
+
+    def _filters_for(self, image: Tensor, dim: int) -> tuple[Tensor, Tensor]:
+        key = (image.shape[dim], image.dtype, image.device)
+        if key not in self._filters:
+            # A first call under inference_mode must not leave tensors that autograd refuses later.
+            with torch.inference_mode(False), torch.no_grad():
+                reduce, enlarge = _pyramid_filters(image.shape[dim])
+                self._filters[key] = (reduce.to(image.device, image.dtype), enlarge.to(image.device, image.dtype))
+        return self._filters[key]
+
+
+def _pyramid_filters(side: int) -> tuple[Tensor, Tensor]:
+    """Reduction `[ceil(side/2), side]` and enlargement `[side, ceil(side/2)]` along one axis, float64 on the CPU.
+
+    Column i of the blur's matrix is the blurred unit impulse at i. Reduction keeps every second row. Zeros in between
+    make every second column of the blur irrelevant; per axis, 4 times the kernel is a factor of 2.
+    """
+    kernel = torch.tensor(_BINOMIAL, dtype=torch.float64, device="cpu") / sum(_BINOMIAL)
+    impulses = torch.eye(side, dtype=torch.float64, device="cpu")
+    padded = torch.cat([impulses[1:3].flip(0), impulses, impulses[-3:-1].flip(0)])
+    blur = sum(weight * padded[tap : tap + side] for tap, weight in enumerate(kernel.tolist()))
+    assert isinstance(blur, Tensor)
+    return blur[::2].contiguous(), 2 * blur[:, ::2].contiguous()
+
+
+def _at_least_float32(tensor: Tensor) -> torch.dtype:
+    return torch.promote_types(tensor.dtype, torch.float32)

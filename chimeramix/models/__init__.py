@@ -1,0 +1,6 @@
+"""Classifiers: images `[B, 3, H, W]` to logits `[B, num_classes]`."""
+
+from chimeramix.models.resnet import resnet
+from chimeramix.models.wide_resnet import WideResNet
+
+__all__ = ["WideResNet", "resnet"]
