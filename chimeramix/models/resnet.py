@@ -1,6 +1,6 @@
 """Residual networks (He et al. 2016; ResNeXt: Xie et al. 2017) from torchvision, without pretrained weights.
 
-ChimeraMix (Reinders et al. 2022, section 4.2) trains ResNet-50 on STL-10, as torchvision has it. MiAMix (Liang & Liang
+ChimeraMix (Reinders et al. 2022, section 4.2) trains ResNet-50 on STL-10, as torchvision has it. MiAMix (Liang et al.
 2023, section 4.1) trains ResNet-18 and ResNeXt-50 on images of 32 and 64 pixels and does not name the stem; most of its
 baselines are OpenMixup's published numbers, which were made with the CIFAR stem.
 """
