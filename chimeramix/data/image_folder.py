@@ -1,0 +1,180 @@
+"""The user's own images: `ROOT/train/CLASS/*` and `ROOT/test/CLASS/*`, of any size and usual kind.
+
+Whatever in those folders isn't understood is an error that names it, never left out in silence: a forgotten image would
+change the results, and nobody would know.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from chimeramix.data.image_file import Resize, read_image
+from chimeramix.data.source import Source
+from chimeramix.errors import UserError
+
+SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".ppm", ".pgm", ".tif", ".tiff"}
+CLUTTER = {"thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx", "icon\r"}  # left by desktops; and hidden files
+Listing = dict[str, list[Path]]  # class name -> image files, both in order
+
+
+class ImageFolder(Source):
+    """A folder of images, one sub-folder per class (other arguments: see `Source`).
+
+    Classes are numbered in the order of their names, images within a class likewise. Folders are looked at on first
+    use, files are decoded when read.
+
+    Args:
+        root: The folder that holds `train` and `test`.
+        resize: `crop` scales the shorter side and cuts out the centre, `squash` scales both sides.
+
+    Raises:
+        ValueError: A setting is out of its range.
+    """
+
+    def __init__(
+        self,
+        root: str | None,
+        name: str,
+        image_size: int,
+        mean: Sequence[float],
+        std: Sequence[float],
+        resize: Resize = "crop",
+        data_dir: str = "data",
+        mirror: str | None = None,
+        workers: int = 4,
+    ) -> None:
+        super().__init__(name, image_size, mean, std, data_dir, mirror, workers)
+        if resize not in ("crop", "squash"):
+            raise ValueError(f"dataset.resize must be crop or squash, got {resize}")
+        self.root = root
+        self.resize: Resize = resize
+
+    def prepare(self) -> None:
+        """Lists both parts without decoding anything.
+
+        Raises:
+            UserError: A folder is missing or empty, classes differ between the parts, or a file isn't an image.
+        """
+        _ = self._parts
+
+    def facts(self) -> dict[str, Any]:
+        """Classes, numbers of images, and a fingerprint of all relative paths and file sizes.
+
+        The fingerprint tells what the images are and not where: a copy of the folder elsewhere has the same.
+        """
+        digest = hashlib.sha256()
+        root, train, test = self._parts
+        paths = [path for part in (train, test) for members in part.values() for path in members]
+        for relative, path in sorted((path.relative_to(root).as_posix(), path) for path in paths):
+            # Names that aren't valid UTF-8 exist on Linux.
+            digest.update(relative.encode(errors="surrogateescape") + b"\0%d\n" % _file_size(path))
+        return {
+            "classes": list(train),
+            "num_train": sum(map(len, train.values())),
+            "num_test": sum(map(len, test.values())),
+            "fingerprint": digest.hexdigest(),
+        }
+
+    def train(self) -> "FolderImages":
+        """The images below `ROOT/train`."""
+        return FolderImages(self._parts[1], self.image_size, self.resize, self.workers)
+
+    def test(self) -> "FolderImages":
+        """The images below `ROOT/test`."""
+        return FolderImages(self._parts[2], self.image_size, self.resize, self.workers)
+
+    @cached_property
+    def _parts(self) -> tuple[Path, Listing, Listing]:
+        """Root, training and test files; listed once, so that labels, facts and pixels agree."""
+        if self.root is None:
+            raise UserError("dataset.root is not set: add dataset.root=DIR, a folder with train/CLASS and test/CLASS")
+        root = Path(self.root).expanduser()
+        if not root.is_dir():
+            raise UserError(f"dataset.root={self.root} is not a folder: set dataset.root=DIR to an existing folder")
+        train, test = _list_classes(root / "train"), _list_classes(root / "test")
+        for part, other, missing in (("train", "test", train.keys() - test), ("test", "train", test.keys() - train)):
+            if missing:
+                names = ", ".join(sorted(missing))
+                raise UserError(f"{root / part} has classes that {root / other} lacks: {names}; add or remove them")
+        return root, train, test
+
+
+class FolderImages:
+    """One part of an image folder (see `LabelledImages`): labels by folder names, pixels decoded when read.
+
+    Args:
+        listing: Files of each class.
+        image_size: S.
+        resize: `crop` or `squash`.
+        workers: Threads for decoding; 0 decodes in the calling thread.
+    """
+
+    def __init__(self, listing: Listing, image_size: int, resize: Resize, workers: int) -> None:
+        self.classes = tuple(listing)
+        self.labels = torch.tensor([label for label, paths in enumerate(listing.values()) for _ in paths])
+        self._paths = [path for paths in listing.values() for path in paths]
+        self._image_size = image_size
+        self._resize = resize
+        self._workers = workers
+
+    def read(self, indices: Sequence[int]) -> Tensor:
+        """`[n, 3, S, S]` uint8: the images at `indices`, in that order; no other file is opened.
+
+        Raises:
+            UserError: A file can't be decoded.
+        """
+        paths = [self._paths[index] for index in indices]
+        images = np.empty((len(paths), 3, self._image_size, self._image_size), dtype=np.uint8)
+        decode = partial(read_image, size=self._image_size, resize=self._resize)
+        if self._workers:
+            with ThreadPoolExecutor(self._workers) as pool:
+                for position, image in enumerate(pool.map(decode, paths)):
+                    images[position] = image
+        else:
+            for position, path in enumerate(paths):
+                images[position] = decode(path)
+        return torch.from_numpy(images)
+
+
+def _list_classes(part: Path) -> Listing:
+    if not part.is_dir():
+        raise UserError(f"{part} is missing: dataset.root needs the folders train and test with one folder per class")
+    listing: Listing = {}
+    for folder in _entries(part):
+        if not folder.is_dir():
+            raise UserError(f"{folder} is not in a class folder: move it to {part}/CLASS or remove it")
+        listing[folder.name] = _entries(folder)
+        if not listing[folder.name]:
+            raise UserError(f"{folder} has no images: add some or remove the folder")
+        for path in listing[folder.name]:
+            if path.suffix.lower() not in SUFFIXES or path.is_dir():
+                kinds = " ".join(sorted(suffix[1:] for suffix in SUFFIXES))
+                raise UserError(f"{path} is not an image file ({kinds}): convert, move or remove it")
+    if not listing:
+        raise UserError(f"{part} has no class folders: dataset.root needs train/CLASS and test/CLASS")
+    return listing
+
+
+def _entries(folder: Path) -> list[Path]:
+    """What a folder holds, by name, without hidden files and desktop clutter."""
+    try:
+        found = [
+            path for path in folder.iterdir() if not path.name.startswith(".") and path.name.lower() not in CLUTTER
+        ]
+    except OSError as error:
+        raise UserError(f"{folder} can't be listed ({error.strerror}): correct its permissions") from error
+    return sorted(found, key=lambda path: path.name)
+
+
+def _file_size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError as error:
+        raise UserError(f"{path} can't be read ({error.strerror}): replace or remove it") from error
