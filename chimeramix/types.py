@@ -11,6 +11,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from chimeramix.streams import RandomStream
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -88,3 +90,20 @@ class DataSource(Protocol):
     def train(self) -> LabelledImages: ...
 
     def test(self) -> LabelledImages: ...
+
+
+class Mask(Protocol):
+    """A sampler of masks; see `chimeramix.masks`."""
+
+    @property
+    def segmentation(self) -> Any:
+        """A `Segmentation`, or None for a mask that needs none."""
+        ...
+
+    def check(self, size: int) -> None:
+        """Raises `ValueError` where no mask of `size` x `size` positions can be sampled."""
+        ...
+
+    def __call__(self, first: Batch, partner: Batch, size: int, rng: RandomStream) -> Tensor:
+        """The weight of the first image, `[B, 1, size, size]` float32 in [0, 1]."""
+        ...

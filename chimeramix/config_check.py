@@ -1,0 +1,142 @@
+"""Holds a config group against the constructor it names: unknown keys, missing keys, wrong types.
+
+A constructor's signature is the schema of its group. What a constructor checks itself (ranges, combinations) it raises
+as `ValueError` when the run is built; `as_user_error` names the group then.
+"""
+
+import difflib
+import inspect
+import types
+import typing
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Literal, Union
+
+from hydra.errors import InstantiationException
+from hydra.utils import get_object
+
+from chimeramix.errors import UserError
+
+# What the run hands to a constructor; a configuration cannot set it.
+_GIVEN_BY_THE_RUN: dict[str, set[str]] = {
+    "dataset": {"data_dir", "mirror", "workers"},
+    "model": {"num_classes"},
+    "mixer": {"num_classes", "generator", "partners", "rng"},
+    "optimizer": {"params"},
+    "generator.optimizer": {"params"},
+}
+
+
+def did_you_mean(word: str, candidates: Iterable[str]) -> str:
+    """`; did you mean X?`, or nothing where no candidate is close."""
+    close = difflib.get_close_matches(word, list(candidates), n=1)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def check_types(node: dict[str, Any], path: str) -> None:
+    """Checks a group and the groups nested in it. Raises `UserError` naming the key, its value and the remedy."""
+    if "_target_" not in node:
+        raise UserError(f"{path} has no _target_: choose an option of the group with {path.split('.')[0]}=NAME")
+    try:
+        target = get_object(node["_target_"])
+    except Exception as error:
+        raise UserError(f"{path}._target_={node['_target_']}: {str(error).splitlines()[0]}") from error
+    signature = inspect.signature(target)
+    given = _GIVEN_BY_THE_RUN.get(path, set())
+    parameters = {name: p for name, p in signature.parameters.items() if name not in given}
+    hints = _hints(target)
+    for key, value in node.items():
+        if key.startswith("_") and key.endswith("_"):
+            continue
+        if key not in parameters:
+            if key in given:
+                raise UserError(f"{path}.{key} is decided by the run: remove it")
+            raise UserError(f"unknown key {path}.{key}{did_you_mean(key, parameters)}")
+        if isinstance(value, dict) and "_target_" in value:
+            check_types(value, f"{path}.{key}")
+        elif not _fits(value, hints.get(key, Any)):
+            choices = _choices(hints[key])
+            suggestion = did_you_mean(str(value), choices) if choices else ""
+            raise UserError(f"{path}.{key}={_show(value)}: must be {_name(hints[key])}{suggestion}")
+    for name, parameter in parameters.items():
+        required = parameter.default is inspect.Parameter.empty and parameter.kind not in (
+            inspect.Parameter.VAR_POSITIONAL,
+            inspect.Parameter.VAR_KEYWORD,
+        )
+        if required and name not in node and not node.get("_partial_"):
+            raise UserError(f"{path}.{name} is missing: add {path}.{name}=VALUE")
+        if required and name in node and node[name] is None and type(None) not in typing.get_args(hints.get(name, Any)):
+            raise UserError(f"{path}.{name} is not set: add {path}.{name}=VALUE, or choose {name}=NAME")
+
+
+@contextmanager
+def as_user_error(path: str) -> Iterator[None]:
+    """Turns a constructor's `ValueError` into a `UserError` that names the group."""
+    try:
+        yield
+    except InstantiationException as error:
+        cause = error.__cause__
+        if isinstance(cause, UserError):
+            raise cause from None
+        if isinstance(cause, ValueError):
+            nested = str(error).rsplit("full_key: ", 1)[-1].strip() if "full_key: " in str(error) else ""
+            raise UserError(f"{'.'.join(part for part in (path, nested) if part)}: {cause}") from error
+        raise
+    except ValueError as error:
+        raise UserError(f"{path}: {error}") from error
+
+
+def _hints(target: Any) -> dict[str, Any]:
+    function = target.__init__ if inspect.isclass(target) else target
+    try:
+        return typing.get_type_hints(function)
+    except Exception:  # a library's annotations may name what is not importable at run time
+        return {}
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if hint is Any:
+        return True
+    if origin in (Union, types.UnionType):
+        return any(_fits(value, argument) for argument in arguments)
+    if origin is Literal:
+        return value in arguments
+    if hint is type(None):
+        return value is None
+    if hint is bool:
+        return isinstance(value, bool)
+    if hint is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    if hint is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if hint is str:
+        return isinstance(value, str)
+    if origin in (list, tuple, Sequence):
+        inner = arguments[0] if arguments else Any
+        return isinstance(value, list | tuple) and all(_fits(item, inner) for item in value)
+    return value is None or not isinstance(value, str)  # objects come as nested groups, never as words
+
+
+def _choices(hint: Any) -> list[str]:
+    if typing.get_origin(hint) is Literal:
+        return [str(argument) for argument in typing.get_args(hint)]
+    return [choice for argument in typing.get_args(hint) for choice in _choices(argument)]
+
+
+def _name(hint: Any) -> str:
+    words = {int: "a whole number", float: "a number", bool: "true or false", str: "a text", type(None): "null"}
+    if hint in words:
+        return words[hint]
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin is Literal:
+        return " or ".join(str(argument) for argument in arguments)
+    if origin in (Union, types.UnionType):
+        return " or ".join(_name(argument) for argument in arguments)
+    if origin in (list, tuple, Sequence) and arguments:
+        return f"a list of {_name(arguments[0]).removeprefix('a ')}s"
+    return getattr(hint, "__name__", str(hint))
+
+
+def _show(value: Any) -> str:
+    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,97 @@
+"""Augmented, normalised views of the subset's images, and whom a view may be mixed with."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from chimeramix.streams import RandomStream
+from chimeramix.types import Batch, Subset
+
+Augment = Callable[[Tensor, Tensor | None, RandomStream], tuple[Tensor, Tensor | None]]
+
+
+class Normalize:
+    """Turns uint8 pixels into floats: `(pixel / 255 - mean) / std` per channel, as one multiplication and addition."""
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float], device: torch.device) -> None:
+        centre = torch.tensor(list(mean), dtype=torch.float64).view(-1, 1, 1)
+        spread = torch.tensor(list(std), dtype=torch.float64).view(-1, 1, 1)
+        if (spread <= 0).any():
+            raise ValueError(f"std must be positive, got {list(std)}")
+        self._scale = (1 / (255 * spread)).float().to(device)
+        self._shift = (-centre / spread).float().to(device)
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """`[..., 3, H, W]` uint8 to float32."""
+        return torch.addcmul(self._shift, images.float(), self._scale)
+
+    def inverse(self, images: Tensor) -> Tensor:
+        """Normalised floats to floats in [0, 1]."""
+        return (images - self._shift) / (255 * self._scale)
+
+
+class Views:
+    """Makes a batch out of positions in the subset: `views(index [B]) -> Batch`, all on the subset's device."""
+
+    def __init__(self, subset: Subset, augment: Augment, normalize: Normalize, rng: RandomStream) -> None:
+        self.subset = subset
+        self._augment = augment
+        self._normalize = normalize
+        self._rng = rng
+
+    def __call__(self, index: Tensor) -> Batch:
+        subset = self.subset
+        segments = None if subset.segments is None else subset.segments[index]
+        images, segments = self._augment(subset.images[index], segments, self._rng)
+        return Batch(self._normalize(images), subset.labels[index], index, segments)
+
+    def plain(self, index: Tensor) -> Batch:
+        """The same without augmentation, for pictures."""
+        subset = self.subset
+        segments = None if subset.segments is None else subset.segments[index]
+        return Batch(self._normalize(subset.images[index]), subset.labels[index], index, segments)
+
+
+class SameClassPartners:
+    """Draws for each sample a partner of its class, uniformly over the whole subset, as a view of its own.
+
+    With `include_self` an image may be its own partner, with probability 1 / (samples of the class), as in the
+    published code; the paper speaks of a pair of images of one class and leaves it open.
+
+    Args:
+        views: makes the partner's view.
+        rng: draws the partners.
+    """
+
+    def __init__(self, views: Views, rng: RandomStream) -> None:
+        self.views = views
+        self._rng = rng
+        labels = views.subset.labels
+        self._members = labels.argsort(stable=True)
+        self._count = labels.bincount(minlength=views.subset.num_classes)
+        self._start = self._count.cumsum(0) - self._count
+        self._place = torch.empty_like(self._members)  # position of a sample among the members of its class
+        self._place[self._members] = (
+            torch.arange(len(labels), device=labels.device) - self._start[labels[self._members]]
+        )
+
+    def check(self, include_self: bool) -> None:
+        """Raises `ValueError` where a class has nobody else to offer."""
+        if not include_self and bool((self._count[self.views.subset.labels] < 2).any()):
+            raise ValueError("include_self=false needs at least two samples in every class")
+
+    def index(self, batch: Batch, include_self: bool) -> Tensor:
+        """`[B]` int64 positions in the subset. Raises `ValueError` for a batch from elsewhere without `include_self`."""
+        count, start = self._count[batch.labels], self._start[batch.labels]
+        draw = self._rng.uniform(len(batch))
+        if include_self:
+            return self._members[start + (draw * count).long().clamp(max=count - 1)]
+        if batch.index is None:
+            raise ValueError("include_self=false needs the batch's positions in the subset")
+        # One of the count - 1 others: count on from the sample itself, round the class.
+        step = 1 + (draw * (count - 1)).long().clamp(max=count - 2)
+        return self._members[start + (self._place[batch.index] + step) % count]
+
+    def __call__(self, batch: Batch, include_self: bool) -> Batch:
+        return self.views(self.index(batch, include_self))

@@ -1,0 +1,53 @@
+"""ChimeraMix+Grid: blocks chosen by fair coins (ChimeraMix 3.2; sizes and offset as in the published code)."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from chimeramix.streams import RandomStream
+from chimeramix.types import Batch
+
+
+class GridMask:
+    """`mix_size` x `mix_size` fair coins per sample, enlarged to one block more than the target and cut at an offset.
+
+    At 16 positions and mix_size 4 blocks are 5 wide and offsets 0..3, so block borders lie anywhere. The paper does
+    not mention the offset.
+
+    Args:
+        mix_size: coins per side; 1 selects all of one image.
+        offset: `batch` draws one offset for the whole batch (published code), `sample` one per sample, `none` cuts
+            nothing: blocks of exactly target / mix_size.
+    """
+
+    segmentation = None
+
+    def __init__(self, mix_size: int = 4, offset: Literal["batch", "sample", "none"] = "batch") -> None:
+        if mix_size < 1:
+            raise ValueError(f"mix_size must be at least 1, got {mix_size}")
+        if offset not in ("batch", "sample", "none"):
+            raise ValueError(f"offset must be batch, sample or none, got {offset}")
+        self.mix_size = mix_size
+        self.offset = offset
+
+    def check(self, size: int) -> None:
+        if self.mix_size > size:
+            raise ValueError(f"mix_size ({self.mix_size}) must be at most the {size} positions to be masked")
+
+    def __call__(self, first: Batch, partner: Batch, size: int, rng: RandomStream) -> Tensor:
+        """Binary mask `[B, 1, size, size]` float32 with mean 1/2."""
+        self.check(size)
+        batch, cells = len(first), self.mix_size
+        coins = rng.integers(2, batch, cells, cells)
+        margin = 0 if self.offset == "none" else size // cells
+        rows = columns = torch.arange(size, device=coins.device).expand(1, size)
+        if margin:
+            draws = 1 if self.offset == "batch" else batch
+            offsets = rng.integers(margin, 2, draws, 1)
+            rows, columns = rows + offsets[0], columns + offsets[1]
+        # Nearest enlargement from `cells` to `size + margin`, restricted to the window.
+        rows = rows * cells // (size + margin)
+        columns = columns * cells // (size + margin)
+        sample = torch.arange(batch, device=coins.device).view(-1, 1, 1)
+        return coins[sample, rows[:, :, None], columns[:, None, :]].unsqueeze(1).float()

@@ -1,0 +1,62 @@
+"""An optimiser, its learning-rate schedule and its loss scaling, stepped as one."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from chimeramix.machine import Machine
+
+Schedule = Callable[[float], float]
+"""Maps the share of the training that is done, in [0, 1], to a factor on the learning rate."""
+
+
+class Optimisation:
+    """Minimises losses over one set of parameters.
+
+    Args:
+        parameters: the tensors to change; gradients are computed for these and no others, so a loss may run through
+            networks that stay as they are.
+        optimizer: called with the parameters.
+        schedule: see `Schedule`; applied after every step (both papers' codes step per batch).
+        total_steps: length of the training.
+        machine: decides on loss scaling.
+    """
+
+    def __init__(
+        self,
+        parameters: Iterable[torch.nn.Parameter],
+        optimizer: Callable[..., torch.optim.Optimizer],
+        schedule: Schedule,
+        total_steps: int,
+        machine: Machine,
+    ) -> None:
+        self._parameters = list(parameters)
+        self._optimizer = optimizer(self._parameters)
+        self._schedule = torch.optim.lr_scheduler.LambdaLR(self._optimizer, lambda step: schedule(step / total_steps))
+        self._scaler = machine.scaler()
+
+    @property
+    def learning_rate(self) -> float:
+        return float(self._optimizer.param_groups[0]["lr"])
+
+    def minimise(self, loss: Tensor) -> None:
+        """One step; reads nothing back from the device (but for fp16, whose scaling must see overflows)."""
+        self._optimizer.zero_grad(set_to_none=True)
+        self._scaler.scale(loss).backward(inputs=self._parameters)
+        self._scaler.step(self._optimizer)
+        self._scaler.update()
+        self._schedule.step()
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "optimizer": self._optimizer.state_dict(),
+            "schedule": self._schedule.state_dict(),
+            "scaler": self._scaler.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._optimizer.load_state_dict(state["optimizer"])
+        self._schedule.load_state_dict(state["schedule"])
+        self._scaler.load_state_dict(state["scaler"])

@@ -1,0 +1,132 @@
+"""A run's folder: found by identity, locked while in use, finished when its result is written."""
+
+import json
+import logging
+import os
+import platform
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from chimeramix.errors import UserError
+from chimeramix.spec import identity_of
+from chimeramix.training.checkpoint import write_atomically, write_json
+
+log = logging.getLogger(__name__)
+
+_PACKAGES = ("chimeramix", "torch", "torchvision", "numpy", "scikit-image", "hydra-core", "omegaconf", "pillow")
+
+
+class RunFolder:
+    """`<runs_dir>/<role>/<name>-<identity>/`. Making this object touches no file.
+
+    Args:
+        runs_dir: `machine.runs_dir`.
+        spec: what the identity hashes; see `chimeramix.spec`.
+        name: readable part of the folder's name, used where no folder of this identity exists yet: the identity
+            decides, names are for people.
+    """
+
+    def __init__(self, runs_dir: Path, spec: dict[str, Any], name: str) -> None:
+        self.spec = spec
+        self.identity = identity_of(spec)
+        parent = runs_dir / spec["role"]
+        existing = sorted(parent.glob(f"*-{self.identity}")) if parent.is_dir() else []
+        self.path = existing[0] if existing else parent / f"{name}-{self.identity}"
+        self.name = self.path.name
+
+    @property
+    def weights(self) -> Path:
+        return self.path / f"{self.spec['role']}.safetensors"
+
+    def result(self) -> dict[str, Any] | None:
+        """The result of a finished run, else None."""
+        try:
+            return dict(json.loads((self.path / "result.json").read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as error:
+            raise UserError(f"{self.path / 'result.json'} is damaged ({error}); start anew with rerun=true") from error
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Makes the folder and holds it. A second process of the same identity waits here; the operating system frees
+        the lock of a process that dies. Raises `UserError` where the folder can't be made."""
+        lock = self._acquire()
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def _acquire(self) -> FileLock:
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(self.path / ".lock")
+            try:
+                lock.acquire(timeout=0)
+            except Timeout:
+                log.info("%s is in use by another process: waiting until it ends", self.path)
+                lock.acquire()
+        except OSError as error:
+            raise UserError(
+                f"machine.runs_dir: {self.path} can't be written ({error.strerror}); choose another folder with "
+                "machine.runs_dir=DIR"
+            ) from error
+        return lock
+
+    def clear(self) -> None:
+        """Removes what an earlier run left, the result first: a folder that is being cleared is not finished."""
+        (self.path / "result.json").unlink(missing_ok=True)
+        for entry in self.path.iterdir():
+            if entry.is_dir():
+                shutil.rmtree(entry)
+            elif entry.name != ".lock":
+                entry.unlink()
+
+    def describe(self, config: str, split: dict[str, Any], device: str) -> None:
+        """Writes what the run is, before it begins: `config.yaml`, `spec.json`, `split.json`, `environment.json`."""
+        write_atomically(self.path / "config.yaml", lambda path: path.write_text(config, encoding="utf-8"))
+        write_json(self.path / "spec.json", self.spec)
+        write_json(self.path / "split.json", split)
+        write_json(self.path / "environment.json", {**environment(), "device": device})
+
+    def finish(self, result: dict[str, Any], keep_checkpoint: bool) -> None:
+        """Writes the result, which makes the run a finished one."""
+        write_json(self.path / "result.json", result)
+        if not keep_checkpoint:
+            (self.path / "checkpoint.pt").unlink(missing_ok=True)
+
+
+def environment() -> dict[str, Any]:
+    """Versions and code state under which a run computes; `git_commit` ends with `+` for a changed working tree."""
+    versions: dict[str, str | None] = {}
+    for package in _PACKAGES:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            versions[package] = None
+    return {
+        "git_commit": _git_commit(),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "packages": versions,
+        "host": platform.node(),
+        "slurm_job": os.environ.get("SLURM_JOB_ID"),
+    }
+
+
+def _git_commit() -> str | None:
+    def git(*arguments: str) -> str:
+        here = Path(__file__).parent
+        return subprocess.run(["git", *arguments], cwd=here, capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain", "--untracked-files=no") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return None

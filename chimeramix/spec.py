@@ -1,0 +1,47 @@
+"""What a run is: the values its numbers depend on, and the identity that names them."""
+
+import hashlib
+import json
+from typing import Any
+
+FORMAT = 1  # of specs and result records; raised when the same values would give other numbers
+
+
+def generator_spec(values: dict[str, Any], facts: dict[str, Any]) -> dict[str, Any]:
+    """All that a generator's weights depend on: data, subset, seed, its own sub-configuration (mask included)."""
+    return {"format": FORMAT, "role": "generator", **_common(values, facts), "generator": values["generator"]}
+
+
+def classifier_spec(values: dict[str, Any], facts: dict[str, Any], generator_identity: str | None) -> dict[str, Any]:
+    """The same for a classifier; its generator counts by identity, and only where its mixer uses one."""
+    own = (
+        "epochs",
+        "batch_size",
+        "epoch_labels_per_class",
+        "optimizer",
+        "schedule",
+        "model",
+        "augment",
+        "mixer",
+        "loss",
+    )
+    return {
+        "format": FORMAT,
+        "role": "classifier",
+        **_common(values, facts),
+        **{key: values[key] for key in own},
+        "generator": generator_identity,
+    }
+
+
+def identity_of(spec: dict[str, Any]) -> str:
+    """12 hexadecimal digits of the SHA-256 of the spec's canonical JSON."""
+    canonical = json.dumps(spec, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:12]
+
+
+def _common(values: dict[str, Any], facts: dict[str, Any]) -> dict[str, Any]:
+    # The facts stand for a folder's content, so the same images in another place are the same data set.
+    dataset = {key: value for key, value in values["dataset"].items() if key != "root"}
+    keys = ("max_labels_per_class", "seed", "split_seed")
+    return {"dataset": dataset, "facts": facts, **{key: values[key] for key in keys}}

@@ -1,0 +1,73 @@
+"""Seeded random streams: everything random in a run comes from one of these, and a checkpoint holds them all."""
+
+import hashlib
+from typing import Any
+
+import torch
+
+
+def derive_seed(seed: int, purpose: str) -> int:
+    """A 63-bit seed for one purpose ("weights", "order", ...): streams of one run share no numbers, and neighbouring
+    run seeds give unrelated streams."""
+    digest = hashlib.sha256(f"{purpose}/{seed}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
+
+
+class RandomStream:
+    """Two generators of one seed: `host` decides what the program does next (a coin whether to mix, the order of an
+    epoch), `device` draws the numbers that tensors need, on the device where they are needed and thus without a
+    synchronisation. On a CPU both are one generator.
+    """
+
+    def __init__(self, seed: int, device: torch.device | str = "cpu") -> None:
+        device = torch.device(device)
+        self.host = torch.Generator().manual_seed(seed)
+        self.device = self.host if device.type == "cpu" else torch.Generator(device).manual_seed(seed)
+
+    def coin(self, probability: float) -> bool:
+        """True with the given probability; one host draw whatever the probability, so that streams stay comparable."""
+        return bool(torch.rand((), generator=self.host) < probability)
+
+    def uniform(self, *shape: int) -> torch.Tensor:
+        """float32 in [0, 1) on the device."""
+        return torch.rand(*shape, generator=self.device, device=self.device.device)
+
+    def integers(self, high: int, *shape: int) -> torch.Tensor:
+        """int64 in 0..high-1 on the device."""
+        return torch.randint(high, shape, generator=self.device, device=self.device.device)
+
+    def state_dict(self) -> dict[str, torch.Tensor]:
+        return {"host": self.host.get_state(), "device": self.device.get_state()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.host.set_state(state["host"])
+        self.device.set_state(state["device"])
+
+
+class RunStreams:
+    """All streams of a run by purpose, and torch's global generators, from which dropout draws."""
+
+    def __init__(self, seed: int, device: torch.device) -> None:
+        self._seed = seed
+        self._device = device
+        self._streams: dict[str, RandomStream] = {}
+        torch.manual_seed(derive_seed(seed, "dropout"))
+
+    def __getitem__(self, purpose: str) -> RandomStream:
+        if purpose not in self._streams:
+            self._streams[purpose] = RandomStream(derive_seed(self._seed, purpose), self._device)
+        return self._streams[purpose]
+
+    def state_dict(self) -> dict[str, Any]:
+        state: dict[str, Any] = {name: stream.state_dict() for name, stream in self._streams.items()}
+        state["global"] = torch.get_rng_state()
+        if self._device.type == "cuda":
+            state["global_cuda"] = torch.cuda.get_rng_state(self._device)
+        return state
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        for name, stream in self._streams.items():
+            stream.load_state_dict(state[name])
+        torch.set_rng_state(state["global"])
+        if self._device.type == "cuda":
+            torch.cuda.set_rng_state(state["global_cuda"], self._device)

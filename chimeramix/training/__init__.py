@@ -1,0 +1,1 @@
+"""The loop, the two trainings it runs, and what they write."""

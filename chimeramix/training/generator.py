@@ -1,0 +1,114 @@
+"""Training of a generator, as the loop sees it."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from chimeramix.data.loader import EpochLoader
+from chimeramix.data.views import SameClassPartners, Views
+from chimeramix.machine import Machine
+from chimeramix.streams import RandomStream, RunStreams
+from chimeramix.training.pictures import draw_columns
+from chimeramix.types import Batch
+
+_PREVIEW_PAIRS = 6
+
+
+class Generator(Protocol):
+    """A generator that can be trained on pairs of same-class images."""
+
+    image_size: int
+    epochs: int
+    batch_size: int
+    epoch_labels_per_class: int
+    include_self: bool
+    augment: Callable[..., Any]
+    mask: Any
+    network: nn.Module
+
+    @property
+    def learning_rate(self) -> float: ...
+
+    def prepare(self, machine: Machine, total_steps: int) -> None: ...
+
+    def step(self, first: Batch, partner: Batch, rng: RandomStream) -> dict[str, Tensor]: ...
+
+    def preview(self, first: Batch, partner: Batch, rng: RandomStream) -> dict[str, Tensor]: ...
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None: ...
+
+
+class GeneratorTraining:
+    """Feeds a generator with pairs and draws pictures of what it makes.
+
+    Args:
+        pictures_every: epochs between pictures; 0 draws them after the last epoch only.
+        denormalize: turns the generator's images into [0, 1].
+        on_picture: told of each picture's name and file.
+    """
+
+    def __init__(
+        self,
+        generator: Generator,
+        views: Views,
+        repeats: int,
+        streams: RunStreams,
+        machine: Machine,
+        folder: Path,
+        pictures_every: int,
+        denormalize: Callable[[Tensor], Tensor],
+        on_picture: Callable[[str, Path], None],
+    ) -> None:
+        self.generator = generator
+        self.epochs = generator.epochs
+        self.loader = EpochLoader(views, generator.batch_size, repeats, streams["order"])
+        self._views = views
+        self._partners = SameClassPartners(views, streams["partners"])
+        self._partners.check(generator.include_self)
+        self._rng = streams["mixing"]
+        self._machine = machine
+        self._folder = folder
+        self._pictures_every = pictures_every
+        self._denormalize = denormalize
+        self._on_picture = on_picture
+        generator.prepare(machine, self.epochs * len(self.loader))
+
+    @property
+    def learning_rate(self) -> float:
+        return self.generator.learning_rate
+
+    def step(self, batch: Batch) -> dict[str, Tensor]:
+        return self.generator.step(batch, self._partners(batch, self.generator.include_self), self._rng)
+
+    def end_epoch(self, epoch: int) -> dict[str, Any]:
+        if epoch == self.epochs or (self._pictures_every and epoch % self._pictures_every == 0):
+            path = self._folder / "pictures" / f"epoch_{epoch:04d}.png"
+            self._draw(path, f"epoch {epoch} of {self.epochs}")
+            self._on_picture("pictures", path)
+        return {}
+
+    def _draw(self, path: Path, title: str) -> None:
+        """Pictures the same pairs and masks each time, drawn from a stream apart: pictures change no training."""
+        rng = RandomStream(0, self._machine.device)
+        labels = self._views.subset.labels
+        order = torch.argsort(rng.uniform(len(labels)))
+        # A pair of different images where a class has two: the first image of each of the first classes and the next.
+        firsts, partners = [], []
+        for label in labels[order].unique()[:_PREVIEW_PAIRS].tolist():
+            members = order[labels[order] == label]
+            firsts.append(members[0])
+            partners.append(members[min(1, len(members) - 1)])
+        first, partner = (self._views.plain(torch.stack(index)) for index in (firsts, partners))
+        columns = self.generator.preview(first, partner, rng)
+        draw_columns({name: self._denormalize(images) for name, images in columns.items()}, path, title)
+
+    def state_dict(self) -> dict[str, Any]:
+        return self.generator.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.generator.load_state_dict(state)

@@ -1,0 +1,152 @@
+"""The loop that trains generators and classifiers: epochs, steps, checkpoints, log."""
+
+import logging
+import math
+import sys
+import time
+from pathlib import Path
+from typing import Any, Protocol
+
+from torch import Tensor
+from tqdm import tqdm
+
+from chimeramix.data.loader import EpochLoader
+from chimeramix.errors import Interrupted, RunFailure
+from chimeramix.machine import Machine
+from chimeramix.streams import RunStreams
+from chimeramix.training.checkpoint import load_checkpoint, save_checkpoint
+from chimeramix.training.metrics import EpochMeans, MetricsFile
+from chimeramix.training.stopping import StopRequest
+from chimeramix.training.tracking import Tracker
+from chimeramix.types import Batch
+
+log = logging.getLogger(__name__)
+
+_MOST_LOG_LINES = 200
+
+
+class Training(Protocol):
+    """What the loop trains."""
+
+    epochs: int
+    loader: EpochLoader
+
+    @property
+    def learning_rate(self) -> float: ...
+
+    def step(self, batch: Batch) -> dict[str, Tensor]:
+        """One update; returns scalars on the device."""
+        ...
+
+    def end_epoch(self, epoch: int) -> dict[str, Any]:
+        """Called after the `epoch`-th epoch, counted from 1; returns what else the epoch's record shall hold."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None: ...
+
+
+def fit(
+    training: Training,
+    streams: RunStreams,
+    folder: Path,
+    identity: str,
+    machine: Machine,
+    tracker: Tracker,
+    checkpoint_seconds: float,
+) -> dict[str, Any]:
+    """Trains to the last epoch, from `folder/checkpoint.pt` on where there is one.
+
+    A checkpoint is written every `checkpoint_seconds`, at the end, and when SIGINT or SIGTERM arrives. It holds all
+    that the rest of the training depends on, so a resumed training ends with the bits of an uninterrupted one.
+
+    Returns:
+        The last epoch's record, `seconds` replaced by those of the whole training.
+
+    Raises:
+        Interrupted: after a signal, the state saved.
+        RunFailure: where a loss is no longer finite or a file can't be written.
+        UserError: for a checkpoint that is damaged or belongs to another run.
+    """
+    path = folder / "checkpoint.pt"
+    means = EpochMeans(machine.device)
+    done: dict[str, Any] = {"epoch": 0, "step": 0, "seconds": 0.0, "epoch_seconds": 0.0, "metrics_size": 0, "last": {}}
+
+    if path.exists():
+        state = load_checkpoint(path, identity)
+        training.load_state_dict(state["training"])
+        training.loader.load_state_dict(state["loader"])
+        streams.load_state_dict(state["streams"])
+        means.load_state_dict(state["means"])
+        done = state["done"]
+        log.info("resumed at epoch %d, step %d", done["epoch"] + 1, done["step"])
+    metrics = MetricsFile(folder / "metrics.jsonl", done["metrics_size"])
+
+    def save() -> None:
+        done["metrics_size"] = metrics.size
+        state = {
+            "identity": identity,
+            "training": training.state_dict(),
+            "loader": training.loader.state_dict(),
+            "streams": streams.state_dict(),
+            "means": means.state_dict(),
+            "done": done,
+        }
+        save_checkpoint(path, state)
+
+    steps = training.epochs * len(training.loader)
+    log_every = math.ceil(training.epochs / _MOST_LOG_LINES)
+    bar = tqdm(total=steps, initial=done["step"], unit="step", disable=not sys.stderr.isatty(), dynamic_ncols=True)
+    with bar, StopRequest() as stop:
+        clock = saved = time.monotonic()
+        while done["epoch"] < training.epochs:
+            for batch in training.loader:
+                means.add(training.step(batch), len(batch))
+                done["step"] += 1
+                bar.update()
+                now = time.monotonic()
+                if stop.signal_number is not None or now - saved > checkpoint_seconds:
+                    done["epoch_seconds"] += now - clock
+                    save()
+                    clock = saved = time.monotonic()
+                    if stop.signal_number is not None:
+                        raise Interrupted(stop.signal_number)
+            values = means.read()
+            done["epoch_seconds"] += time.monotonic() - clock
+            if not all(math.isfinite(value) for value in values.values()):
+                raise RunFailure(f"{folder}: a loss is no longer finite in epoch {done['epoch'] + 1}: {values}")
+            done["epoch"] += 1
+            record = {
+                "epoch": done["epoch"],
+                "step": done["step"],
+                "lr": training.learning_rate,
+                **values,
+                "seconds": round(done["epoch_seconds"], 3),
+                "images_per_second": round(means.samples / max(done["epoch_seconds"], 1e-9), 1),
+                **training.end_epoch(done["epoch"]),
+            }
+            metrics.append(record)
+            tracker.log(record)
+            done["seconds"] += done["epoch_seconds"]
+            done["epoch_seconds"] = 0.0
+            done["last"] = record
+            means.clear()
+            if done["epoch"] % log_every == 0 or done["epoch"] == training.epochs:
+                log.info("%s", _describe(record, training.epochs))
+            bar.set_postfix_str(_describe(record, training.epochs, short=True))
+            clock = time.monotonic()
+        save()
+    return {**done["last"], "seconds": round(done["seconds"], 3)}
+
+
+def _describe(record: dict[str, Any], epochs: int, short: bool = False) -> str:
+    """One line: `epoch 10/200  loss 1.2345  test accuracy 56.7 %  12.3 s`."""
+    skipped = {"epoch", "step", "lr", "seconds", "images_per_second", "test"}
+    parts = [f"epoch {record['epoch']}/{epochs}"]
+    parts += [f"{name} {value:.4f}" for name, value in record.items() if name not in skipped]
+    if "test" in record:
+        parts.append(f"test accuracy {100 * record['test']['accuracy']:.2f} %")
+    if not short:
+        parts.append(f"{record['seconds']:.1f} s")
+    return "  ".join(parts)

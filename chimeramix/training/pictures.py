@@ -1,0 +1,96 @@
+"""Pictures as PNG: what the generator makes, which classes are confused, how the training went.
+
+matplotlib is imported when the first picture is drawn; its figures are used without pyplot, so no display is needed and
+no global state is kept.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+
+from chimeramix.training.checkpoint import write_atomically
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_MOST_WRITTEN_CLASSES = 25  # beyond that, class names on axes are not readable
+
+
+def draw_columns(columns: dict[str, Tensor], path: Path, title: str) -> None:
+    """A table of images: a titled column each, a row per pair.
+
+    Args:
+        columns: `[B, 3, S, S]` float in [0, 1], on any device.
+    """
+    from matplotlib.figure import Figure
+
+    rows = len(next(iter(columns.values())))
+    figure = Figure(figsize=(1.1 * len(columns), 1.1 * rows + 0.7), layout="constrained")
+    axes = figure.subplots(rows, len(columns), squeeze=False)
+    for column, (name, images) in enumerate(columns.items()):
+        pixels = images.clamp(0, 1).mul(255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
+        axes[0][column].set_title(name.replace(", ", ",\n"), fontsize=7)
+        for row in range(rows):
+            axes[row][column].imshow(pixels[row], interpolation="nearest")
+            axes[row][column].set_axis_off()
+    figure.suptitle(title, fontsize=8)
+    _save(figure, path)
+
+
+def draw_confusion(confusion: Tensor, classes: Sequence[str], path: Path, title: str) -> None:
+    """`[K, K]` counts, rows are labels; cells show the share of their row."""
+    from matplotlib.figure import Figure
+
+    share = (confusion.double() / confusion.sum(1, keepdim=True).clamp(min=1)).numpy()
+    count = len(classes)
+    side = min(3 + 0.45 * count, 14)
+    figure = Figure(figsize=(side + 1, side), layout="constrained")
+    axis = figure.subplots()
+    image = axis.imshow(share, cmap="Blues", vmin=0, vmax=1)
+    if count <= _MOST_WRITTEN_CLASSES:
+        axis.set_xticks(range(count), labels=list(classes), rotation=45, ha="right")
+        axis.set_yticks(range(count), labels=list(classes))
+        for row in range(count):
+            for column in range(count):
+                colour = "white" if share[row, column] > 0.5 else "black"
+                text = f"{100 * share[row, column]:.0f}"
+                axis.text(column, row, text, ha="center", va="center", fontsize=8, color=colour)
+    axis.set_xlabel("predicted class")
+    axis.set_ylabel("class")
+    axis.set_title(title, fontsize=9)
+    figure.colorbar(image, label="share of the class", shrink=0.8)
+    _save(figure, path)
+
+
+def draw_curves(records: Sequence[dict[str, Any]], path: Path, title: str) -> None:
+    """Accuracy and losses over epochs, from the records of `metrics.jsonl`."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 3.5), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    tested = [record for record in records if "test" in record]
+    if tested:
+        epochs = [record["epoch"] for record in tested]
+        left.plot(epochs, [100 * record["test"]["accuracy"] for record in tested], marker=".", label="test")
+    trained = [record for record in records if "train_accuracy" in record]
+    if trained:
+        epochs = [record["epoch"] for record in trained]
+        left.plot(epochs, [100 * record["train_accuracy"] for record in trained], label="training batches")
+    left.set(xlabel="epoch", ylabel="accuracy in %")
+    left.grid(alpha=0.3)
+    left.legend()
+    right.plot([record["epoch"] for record in records], [record["loss"] for record in records], label="training")
+    if tested:
+        right.plot([r["epoch"] for r in tested], [r["test"]["loss"] for r in tested], marker=".", label="test")
+    right.set(xlabel="epoch", ylabel="cross entropy in nats")
+    right.grid(alpha=0.3)
+    right.legend()
+    figure.suptitle(title, fontsize=9)
+    _save(figure, path)
+
+
+def _save(figure: "Figure", path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, lambda temporary: figure.savefig(temporary, format="png", dpi=110))

@@ -1,0 +1,35 @@
+"""Learning-rate schedules as factors over the share of the training that is done, in [0, 1].
+
+Shares instead of step numbers, so that a schedule keeps its shape when the number of epochs changes.
+"""
+
+import math
+from collections.abc import Sequence
+
+
+class Cosine:
+    """From 1 to 0 along half a cosine, without warm-up (ChimeraMix 4.1)."""
+
+    def __call__(self, progress: float) -> float:
+        return 0.5 * (1 + math.cos(math.pi * progress))
+
+
+class MultiStep:
+    """Multiplied by `factor` at each milestone.
+
+    Args:
+        milestones: shares of the training, in (0, 1); the ChimeraMix generator's epochs 60, 120 and 160 of 200 are
+            0.3, 0.6 and 0.8.
+        factor: positive.
+    """
+
+    def __init__(self, milestones: Sequence[float], factor: float) -> None:
+        if any(not 0 < milestone < 1 for milestone in milestones):
+            raise ValueError(f"milestones must be shares of the training between 0 and 1, got {list(milestones)}")
+        if factor <= 0:
+            raise ValueError(f"factor must be positive, got {factor}")
+        self.milestones = tuple(milestones)
+        self.factor = factor
+
+    def __call__(self, progress: float) -> float:
+        return float(self.factor ** sum(progress >= milestone for milestone in self.milestones))

@@ -1,0 +1,15 @@
+"""Trains a classifier and evaluates it: python train_classifier.py +dataset=cifair10 +experiment=chimeramix_grid max_labels_per_class=5"""
+
+import hydra
+from omegaconf import DictConfig
+
+from chimeramix.app import launch, run
+
+
+@hydra.main(version_base="1.3", config_path="conf", config_name="train_classifier")
+def main(config: DictConfig) -> None:
+    run(config, "classifier")
+
+
+if __name__ == "__main__":
+    launch(main, "classifier")
