@@ -1,4 +1,7 @@
-"""Trains a generator: python train_generator.py +dataset=cifair10 +experiment=chimeramix_grid max_labels_per_class=5"""
+"""Trains a generator:
+
+python train_generator.py +dataset=cifair10 +experiment=chimeramix_grid max_labels_per_class=5
+"""
 
 import hydra
 from omegaconf import DictConfig

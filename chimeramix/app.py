@@ -6,6 +6,7 @@ import re
 import sys
 from collections.abc import Callable
 
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException, MissingConfigException
 from hydra.types import RunMode
@@ -28,7 +29,7 @@ def launch(main: Callable[[], None], role: str) -> None:
         if "--cfg" in sys.argv or "-c" in sys.argv:
             # A dry run shall refuse what the real run would; Hydra prints the configuration without asking us.
             configuration.compose_settings(role, [word for word in sys.argv[1:] if re.match(r"[+~]?[\w/.@]+=", word)])
-            configuration.GlobalHydra.instance().clear()
+            GlobalHydra.instance().clear()
         main()
     except (UserError, HydraException, OmegaConfBaseException) as error:
         _exit(2, describe(error, role))

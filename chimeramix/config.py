@@ -130,9 +130,9 @@ def _check(config: DictConfig, role: str, choices: dict[str, Any], overrides: li
     if OmegaConf.is_missing(config, "dataset"):
         raise UserError("no dataset is chosen: add +dataset=NAME, such as +dataset=cifair10 or +dataset=demo/digits")
     known = set(Config.__dataclass_fields__)
-    for key in config:
+    for key in map(str, config):
         if key not in known:
-            raise UserError(f"unknown key {key}{did_you_mean(str(key), known)}")
+            raise UserError(f"unknown key {key}{did_you_mean(key, known)}")
     for key in sorted(known):
         if OmegaConf.is_missing(config, key):
             raise UserError(f"{key} is not set: add {key}=VALUE")

@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 
 from chimeramix import build
 from chimeramix.config import Settings
+from chimeramix.config_check import as_user_error
 from chimeramix.data.loader import EpochLoader
 from chimeramix.data.subset import epoch_repeats
 from chimeramix.data.views import Normalize
@@ -102,7 +103,7 @@ def _generator_parts(run: _Run) -> _Parts:
     build.try_augment(generator.augment, subset, "generator.augment")
     views = build.views(subset.to(run.machine.device), generator.augment, run.source, run.streams)
     normalize = Normalize(run.source.mean, run.source.std, run.machine.device)
-    with build.as_user_error("generator"):
+    with as_user_error("generator"):
         training = GeneratorTraining(
             generator,
             views,
@@ -137,7 +138,7 @@ def _classifier_parts(run: _Run) -> _Parts:
         model.compile()
     repeats = epoch_repeats(values["epoch_labels_per_class"], data.smallest_class)
     loader = EpochLoader(views, values["batch_size"], repeats, run.streams["order"])
-    with build.as_user_error("optimizer"):
+    with as_user_error("optimizer"):
         optimisation = Optimisation(
             model.parameters(),
             build.part(values, "optimizer"),
