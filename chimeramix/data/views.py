@@ -82,7 +82,7 @@ class SameClassPartners:
             raise ValueError("include_self=false needs at least two samples in every class")
 
     def index(self, batch: Batch, include_self: bool) -> Tensor:
-        """`[B]` int64 positions in the subset. Raises `ValueError` without `include_self` for a batch from elsewhere."""
+        """`[B]` int64 positions in the subset. `ValueError` without `include_self` for a batch from elsewhere."""
         count, start = self._count[batch.labels], self._start[batch.labels]
         draw = self._rng.uniform(len(batch))
         if include_self:
