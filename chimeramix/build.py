@@ -69,29 +69,31 @@ def training_images(source: DataSource, values: dict[str, Any]) -> TrainingImage
     return TrainingImages(part, indices, part.read(indices), part.labels[indices])
 
 
-def subset(
-    data: TrainingImages, source: DataSource, size: int, mask: Mask | None, cache: Path, values: dict[str, Any]
-) -> Subset:
-    """The images at the size that a stage trains at, with the superpixels that its mask needs."""
-    images = resize(data.images, size)
-    segments = None
-    if mask is not None and mask.segmentation is not None:
-        wanted = mask.segmentation
-        to_segment = images if wanted.size in (None, size) else resize(data.images, wanted.size)
-        segments = segment(
-            to_segment,
-            source.mean,
-            source.std,
-            scale=wanted.scale,
-            sigma=wanted.sigma,
-            min_size=wanted.min_size,
-            cache_dir=cache,
-            workers=values["machine"]["workers"],
-        )
-        if segments.shape[-1] != size:
-            nearest = nn.functional.interpolate(segments[:, None].float(), size=(size, size), mode="nearest")
-            segments = nearest[:, 0].to(segments.dtype)
-    return Subset(images, data.labels, len(data.classes), segments)
+def subset(data: TrainingImages, size: int) -> Subset:
+    """The images at the size that a stage trains at."""
+    return Subset(resize(data.images, size), data.labels, len(data.classes))
+
+
+def segments(
+    data: TrainingImages, size: int, mask: Mask | None, source: DataSource, cache: Path, workers: int
+) -> Tensor | None:
+    """The superpixels `[N, size, size]` that a stage's mask needs, from the cache where they were computed before."""
+    if mask is None or mask.segmentation is None:
+        return None
+    wanted = mask.segmentation
+    labels = segment(
+        resize(data.images, wanted.size or size),
+        source.mean,
+        source.std,
+        scale=wanted.scale,
+        sigma=wanted.sigma,
+        min_size=wanted.min_size,
+        cache_dir=cache,
+        workers=workers,
+    )
+    if labels.shape[-1] == size:
+        return labels
+    return nn.functional.interpolate(labels[:, None].float(), size=(size, size), mode="nearest")[:, 0].to(labels.dtype)
 
 
 def generator(values: dict[str, Any]) -> Any:

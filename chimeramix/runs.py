@@ -16,7 +16,7 @@ from chimeramix.config import Settings
 from chimeramix.config_check import as_user_error
 from chimeramix.data.loader import EpochLoader
 from chimeramix.data.subset import epoch_repeats
-from chimeramix.data.views import Normalize
+from chimeramix.data.views import Normalize, Views
 from chimeramix.machine import Machine
 from chimeramix.optimize import Optimisation
 from chimeramix.run_folder import RunFolder
@@ -31,7 +31,7 @@ from chimeramix.training.loop import Training, fit
 from chimeramix.training.metrics import read_metrics
 from chimeramix.training.pictures import draw_curves
 from chimeramix.training.tracking import Tracker, WandbTracker
-from chimeramix.types import DataSource
+from chimeramix.types import DataSource, Mask
 
 log = logging.getLogger(__name__)
 
@@ -92,14 +92,15 @@ class _Parts:
     training: Training
     weights: torch.nn.Module
     data: build.TrainingImages
+    views: Views
+    mask: Mask | None
     num_test: int | None
 
 
 def _generator_parts(run: _Run) -> _Parts:
     generator = build.generator(run.values)
     data = build.training_images(run.source, run.values)
-    cache = run.folder.path.parent.parent / "segments"
-    subset = build.subset(data, run.source, generator.image_size, generator.mask, cache, run.values)
+    subset = build.subset(data, generator.image_size)
     build.try_augment(generator.augment, subset, "generator.augment")
     views = build.views(subset.to(run.machine.device), generator.augment, run.source, run.streams)
     normalize = Normalize(run.source.mean, run.source.std, run.machine.device)
@@ -115,7 +116,7 @@ def _generator_parts(run: _Run) -> _Parts:
             normalize.inverse,
             lambda name, path: run.tracker.log_image(name, path),
         )
-    return _Parts(training, generator.network, data, None)
+    return _Parts(training, generator.network, data, views, generator.mask, None)
 
 
 def _classifier_parts(run: _Run) -> _Parts:
@@ -124,10 +125,8 @@ def _classifier_parts(run: _Run) -> _Parts:
     if build.mixer_class(values).needs_generator:
         network = load_generator(run.settings, run.facts, machine)
     data = build.training_images(source, values)
-    mask = build.part(values, "mask") if values["mask"] is not None else None
     augment = build.part(values, "augment")
-    cache = run.folder.path.parent.parent / "segments"
-    subset = build.subset(data, source, source.image_size, mask, cache, values)
+    subset = build.subset(data, source.image_size)
     build.try_augment(augment, subset, "augment")
     views = build.views(subset.to(machine.device), augment, source, run.streams)
     num_classes = len(data.classes)
@@ -167,7 +166,7 @@ def _classifier_parts(run: _Run) -> _Parts:
         machine,
         run.folder.path,
     )
-    return _Parts(training, model, data, len(test.labels))
+    return _Parts(training, model, data, views, getattr(mixer, "mask", None), len(test.labels))
 
 
 def _train_in_folder(run: _Run, parts: _Parts, generator_identity: str | None) -> None:
@@ -178,6 +177,10 @@ def _train_in_folder(run: _Run, parts: _Parts, generator_identity: str | None) -
         log.info(
             "%s: %d images of %d classes, %s", folder.path, len(data.labels), len(data.classes), run.machine.device
         )
+        size, cache = parts.views.subset.images.shape[-1], folder.path.parent.parent / "segments"
+        segments = build.segments(data, size, parts.mask, run.source, cache, values["machine"]["workers"])
+        if segments is not None:
+            parts.views.attach_segments(segments)
         if values["wandb"]["mode"] != "disabled":
             run.tracker = WandbTracker(
                 values["wandb"], folder.identity, folder.name, run.settings.role, folder.path, values

@@ -1,6 +1,7 @@
 """Augmented, normalised views of the subset's images, and whom a view may be mixed with."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -45,6 +46,10 @@ class Views:
         segments = None if subset.segments is None else subset.segments[index]
         images, segments = self._augment(subset.images[index], segments, self._rng)
         return Batch(self._normalize(images), subset.labels[index], index, segments)
+
+    def attach_segments(self, segments: Tensor) -> None:
+        """Superpixels `[N, S, S]` of the subset's images, of which every later batch gets its part."""
+        self.subset = replace(self.subset, segments=segments.to(self.subset.images.device))
 
     def plain(self, index: Tensor) -> Batch:
         """The same without augmentation, for pictures."""

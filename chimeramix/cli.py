@@ -1,0 +1,56 @@
+"""`chimeramix COMMAND`: the tools around training. `python -m chimeramix` does the same."""
+
+import argparse
+import logging
+import sys
+from pathlib import Path
+
+from chimeramix.errors import RunFailure, UserError
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs a command; returns 0, 1 (failure) or 2 (user's mistake), errors told in one line."""
+    parser = argparse.ArgumentParser(prog="chimeramix", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+
+    prepare = commands.add_parser("prepare", help="download and check a data set")
+    prepare.add_argument("dataset", help="as after +dataset=, such as cifair10 or more/cifar100")
+    prepare.add_argument("overrides", nargs="*", help="such as machine.data_dir=DIR or machine.mirror=ADDRESS")
+
+    report = commands.add_parser("report", help="mean and standard deviation over seeds of all finished runs")
+    report.add_argument("runs", type=Path, help="a folder of runs (machine.runs_dir)")
+
+    options = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", force=True)
+    try:
+        if options.command == "prepare":
+            _prepare(options.dataset, options.overrides)
+        else:
+            _report(options.runs)
+    except (UserError, RunFailure, OSError) as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2 if isinstance(error, UserError) else 1
+    return 0
+
+
+def _prepare(dataset: str, overrides: list[str]) -> None:
+    # Imported here: a report needs neither Hydra nor torch.
+    from chimeramix import build
+    from chimeramix.app import user_errors
+    from chimeramix.config import compose_settings
+
+    with user_errors("classifier"):
+        values = compose_settings("classifier", [f"+dataset={dataset}", *overrides]).values
+    source = build.source(values)
+    source.prepare()
+    train, test = source.train(), source.test()
+    print(
+        f"{dataset} is ready: {len(train.classes)} classes, {len(train.labels)} training and "
+        f"{len(test.labels)} test images"
+    )
+
+
+def _report(runs: Path) -> None:
+    from chimeramix import report
+
+    report.show(report.summarise(report.read_results(runs)))
