@@ -68,8 +68,17 @@ def summarise(results: list[tuple[dict[str, Any], str]]) -> list[Row]:
     """Groups runs into rows, sorted by data set, samples per class, model and then accuracy."""
     groups: dict[tuple[Any, ...], dict[str, Row]] = defaultdict(dict)
     for result, variant in results:
-        columns = tuple(result[name] for name in ("dataset", "max_labels_per_class", "model", "augment", "method"))
-        row = groups[columns].setdefault(variant, Row(*columns, variant=variant[:4], accuracies={}))
+        row = Row(
+            dataset=result["dataset"],
+            samples_per_class=result["max_labels_per_class"],
+            model=result["model"],
+            augment=result["augment"],
+            method=result["method"],
+            variant=variant[:4],
+            accuracies={},
+        )
+        columns = (row.dataset, row.samples_per_class, row.model, row.augment, row.method)
+        row = groups[columns].setdefault(variant, row)
         row.accuracies[result["seed"], result["split_seed"]] = 100 * result["test"]["accuracy"]
     rows = [
         replace(row, variant=row.variant if len(variants) > 1 else "")
