@@ -90,29 +90,45 @@ def summarise(results: list[tuple[dict[str, Any], str]]) -> list[Row]:
 
 
 def show(rows: list[Row]) -> None:
-    """Prints the rows as a table; accuracies in percent, the best of equal conditions in bold."""
+    """Prints the rows as a table; accuracies in percent, the best of equal conditions in bold. What all rows agree in
+    goes into the title."""
+    from rich import box
     from rich.console import Console
     from rich.table import Table
+
+    conditions = {
+        "data set": lambda row: row.dataset,
+        "per class": lambda row: "all" if row.samples_per_class is None else str(row.samples_per_class),
+        "model": lambda row: row.model,
+        "augment": lambda row: row.augment,
+    }
+    shared = [title for title, value in conditions.items() if len({value(row) for row in rows}) == 1]
+    title = ", ".join(f"{title} {conditions[title](rows[0])}" for title in shared)
+    table = Table(
+        title=title or None,
+        caption="test accuracy after the last epoch, mean ± std (ddof 1) over seeds",
+        box=box.SIMPLE_HEAD,
+        min_width=len(title),
+    )
+    for column in [*(title for title in conditions if title not in shared), "method", "accuracy in %", "seeds"]:
+        numeric = column in ("per class", "accuracy in %", "seeds")
+        table.add_column(column, justify="right" if numeric else "left", no_wrap=True)
 
     def condition(row: Row) -> tuple[Any, ...]:
         return row.dataset, row.samples_per_class, row.model
 
     best = {condition(row): row.mean for row in rows}  # rows of one condition come in ascending order
-    table = Table(caption="accuracy on the whole test set after the last epoch, mean ± std over seeds (ddof 1)")
-    for title in ("data set", "per class", "model", "augment", "method", "accuracy in %", "seeds"):
-        table.add_column(title, justify="right" if title in ("per class", "accuracy in %", "seeds") else "left")
     for row in rows:
         accuracy = f"{row.mean:.2f}" + (f" ± {row.std:.2f}" if row.std is not None else "")
         table.add_row(
-            row.dataset,
-            "all" if row.samples_per_class is None else str(row.samples_per_class),
-            row.model,
-            row.augment,
+            *(value(row) for title, value in conditions.items() if title not in shared),
             row.method + (f" ({row.variant})" if row.variant else ""),
             f"[bold]{accuracy}[/bold]" if row.mean == best[condition(row)] else accuracy,
             str(len(row.accuracies)),
         )
-    Console().print(table)
+    console = Console()
+    # A pipe has no width of its own: take what the table needs.
+    console.print(table, width=None if console.is_terminal else 200, justify="left")
 
 
 def _read_json(path: Path) -> dict[str, Any]:

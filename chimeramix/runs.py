@@ -215,8 +215,8 @@ def _result(run: _Run, parts: _Parts, generator_identity: str | None, last: dict
         "dataset": values["dataset"]["name"],
         "experiment": names.get("experiment"),
         "method": values["method"] or names.get("experiment") or names.get("mixer"),
-        "augment": names.get("augment"),
-        "model": names.get("model") if run.settings.role == "classifier" else names.get("generator"),
+        "augment": _chosen(run.settings, "augment"),
+        "model": _chosen(run.settings, "model" if run.settings.role == "classifier" else "generator"),
         "max_labels_per_class": values["max_labels_per_class"],
         "seed": values["seed"],
         "split_seed": values["split_seed"],
@@ -230,6 +230,14 @@ def _result(run: _Run, parts: _Parts, generator_identity: str | None, last: dict
         "num_test": parts.num_test,
         "test": last.get("test"),
     }
+
+
+def _chosen(settings: Settings, group: str) -> str | None:
+    """The group's option with what the command line changed in it: `wideresnet_16_8 (width=2)`."""
+    own = (word.lstrip("+") for word in settings.overrides)
+    changes = [word.removeprefix(f"{group}.") for word in own if word.startswith(f"{group}.")]
+    name = settings.names.get(group)
+    return f"{name} ({', '.join(changes)})" if name and changes else name
 
 
 def _report_if_finished(folder: RunFolder) -> bool:

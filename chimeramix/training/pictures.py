@@ -65,25 +65,20 @@ def draw_confusion(confusion: Tensor, classes: Sequence[str], path: Path, title:
 
 
 def draw_curves(records: Sequence[dict[str, Any]], path: Path, title: str) -> None:
-    """Accuracy and losses over epochs, from the records of `metrics.jsonl`."""
+    """A classifier's accuracy and loss over epochs, from the records of `metrics.jsonl`."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 3.5), layout="constrained")
     left, right = figure.subplots(1, 2)
     tested = [record for record in records if "test" in record]
-    if tested:
-        epochs = [record["epoch"] for record in tested]
-        left.plot(epochs, [100 * record["test"]["accuracy"] for record in tested], marker=".", label="test")
-    trained = [record for record in records if "train_accuracy" in record]
-    if trained:
-        epochs = [record["epoch"] for record in trained]
-        left.plot(epochs, [100 * record["train_accuracy"] for record in trained], label="training batches")
+    epochs, tested_epochs = ([record["epoch"] for record in some] for some in (records, tested))
+    left.plot(epochs, [100 * record["train_accuracy"] for record in records], label="training batches")
+    left.plot(tested_epochs, [100 * record["test"]["accuracy"] for record in tested], marker="o", label="test")
     left.set(xlabel="epoch", ylabel="accuracy in %")
     left.grid(alpha=0.3)
     left.legend()
-    right.plot([record["epoch"] for record in records], [record["loss"] for record in records], label="training")
-    if tested:
-        right.plot([r["epoch"] for r in tested], [r["test"]["loss"] for r in tested], marker=".", label="test")
+    right.plot(epochs, [record["loss"] for record in records], label="training batches")
+    right.plot(tested_epochs, [record["test"]["loss"] for record in tested], marker="o", label="test")
     right.set(xlabel="epoch", ylabel="cross entropy in nats")
     right.grid(alpha=0.3)
     right.legend()
