@@ -36,11 +36,9 @@ def main(arguments: list[str] | None = None) -> int:
 def _prepare(dataset: str, overrides: list[str]) -> None:
     # Imported here: a report needs neither Hydra nor torch.
     from chimeramix import build
-    from chimeramix.app import user_errors
     from chimeramix.config import compose_settings
 
-    with user_errors("classifier"):
-        values = compose_settings("classifier", [f"+dataset={dataset}", *overrides]).values
+    values = compose_settings("classifier", [f"+dataset={dataset}", *overrides]).values
     source = build.source(values)
     source.prepare()
     train, test = source.train(), source.test()

@@ -4,22 +4,61 @@ Groups (dataset, model, mixer, ...) are plain YAML with a `_target_`; the target
 by `chimeramix.config_check`.
 """
 
-import re
+import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hydra import compose, initialize_config_dir
+from hydra import compose, version
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra._internal.hydra import Hydra
+from hydra._internal.utils import create_config_search_path
+from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
-from chimeramix.config_check import check_types, did_you_mean
+from chimeramix.config_check import check_choice, check_types, did_you_mean
+from chimeramix.config_errors import CompositionError, options_of
 from chimeramix.errors import UserError
 
 CONFIG_DIR = Path(__file__).resolve().parent.parent / "conf"
+
+_PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+_WANDB_MODES = ("disabled", "online", "offline")
+_CLASSIFIER_RECIPE = ("epochs", "batch_size", "epoch_labels_per_class", "optimizer", "schedule")
+
+
+@dataclass
+class GeneratorRecipe:
+    """The generator's part of a recipe."""
+
+    epochs: int = MISSING
+    batch_size: int = MISSING
+    epoch_labels_per_class: int = MISSING
+    image_size: int = MISSING
+
+
+@dataclass
+class Recipe:
+    """Tuned values that a dataset brings; read by interpolation only. What nothing reads may stay unset."""
+
+    epochs: int = MISSING
+    batch_size: int = MISSING
+    lr: float = MISSING
+    weight_decay: float = MISSING
+    epoch_labels_per_class: int = MISSING  # an epoch repeats the subset to about this many images per class
+    flip: float = MISSING  # probability of a horizontal flip
+    segment_scale: float = MISSING  # of Felzenszwalb's superpixels
+    generator: GeneratorRecipe = field(default_factory=GeneratorRecipe)
 
 
 @dataclass
@@ -61,7 +100,7 @@ class Config:
     """The root of the tree; a key that is not here is refused."""
 
     dataset: Any = MISSING
-    recipe: Any = MISSING  # tuned values that a dataset brings; read by interpolation only
+    recipe: Recipe = field(default_factory=Recipe)
     method: str | None = None  # name in tables; null: the experiment's
     max_labels_per_class: int | None = 10  # samples per class; null: all
     seed: int = 0  # weights, order, mixing
@@ -109,60 +148,167 @@ def register() -> None:
 def settings_of(config: DictConfig, role: str) -> Settings:
     """What Hydra composed for this process, as settings. Raises `UserError`."""
     hydra = HydraConfig.get()
-    return _check(config, role, dict(hydra.runtime.choices), list(hydra.overrides.task))
+    extra = [f"--config-dir={source.path}" for source in hydra.runtime.config_sources if source.provider == _EXTRA]
+    return _settings(config, role, dict(hydra.runtime.choices), extra + list(hydra.overrides.task))
 
 
-def compose_settings(role: str, overrides: list[str]) -> Settings:
-    """Composes as the command `train_<role>.py` does with these arguments. Raises `UserError`."""
+def compose_settings(role: str, overrides: list[str], config_dir: str | None = None) -> Settings:
+    """Composes as the command `train_<role>.py` does with these arguments. Raises `UserError`.
+
+    Args:
+        role: `generator` or `classifier`.
+        overrides: as on the command line, such as `+dataset=cifair10`.
+        config_dir: a folder with further options of the groups (Hydra's `--config-dir`).
+    """
+    folders = [CONFIG_DIR, *([Path(config_dir)] if config_dir else [])]
+    with _hydra(config_dir):
+        _check_overrides(role, [_parse(word) for word in overrides], folders)
+        config, choices = _compose(role, overrides, folders)
+        return _settings(config, role, choices, overrides)
+
+
+def check_sweep(role: str, overrides: list[str], config_dir: str | None = None) -> None:
+    """Composes so many of a sweep's jobs that each value of each override is among them. Raises `UserError`."""
+    with _hydra(config_dir):
+        jobs = BasicSweeper.split_arguments([_parse(word) for word in overrides], None)[0]
+    seen: set[str] = set()
+    for job in jobs:
+        if not seen.issuperset(job):
+            seen.update(job)
+            compose_settings(role, job, config_dir)
+
+
+_EXTRA = "command-line"  # Hydra's name of what --config-dir adds
+
+
+@contextmanager
+def _hydra(config_dir: str | None) -> Iterator[None]:
+    """Hydra with the configuration folders that a command has."""
     register()
+    version.setbase("1.3")
+    folders = create_config_search_path(str(CONFIG_DIR))
+    if config_dir is not None:
+        if not Path(config_dir).is_dir():
+            raise UserError(f"--config-dir={config_dir}: no such folder")
+        folders.prepend(_EXTRA, f"file://{Path(config_dir).absolute()}", SearchPathQuery(provider="schema"))
     GlobalHydra.instance().clear()
-    with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
+    try:
+        Hydra.create_main_hydra2(task_name="chimeramix", config_search_path=folders)
+        yield
+    finally:
+        GlobalHydra.instance().clear()
+
+
+def _parse(word: str) -> Override:
+    loader = GlobalHydra.instance().config_loader()
+    try:
+        override = OverridesParser.create(config_loader=loader).parse_override(word)
+    except HydraException as error:
+        reason = str(error).split("\nSee ")[0].splitlines()[-1].split(" expecting ")[0]
+        raise UserError(f"{word}: not of the form KEY=VALUE ({reason})") from error
+    if not override.key_or_group:
+        raise UserError(f"{word}: not of the form KEY=VALUE")
+    return override
+
+
+def _compose(role: str, overrides: list[str], folders: list[Path]) -> tuple[DictConfig, dict[str, Any]]:
+    try:
         config = compose(f"train_{role}", overrides, return_hydra_config=True)
         choices = dict(config.hydra.runtime.choices)
-        OmegaConf.set_struct(config, False)
-        del config["hydra"]
-    return _check(config, role, choices, overrides)
+    except (HydraException, OmegaConfBaseException, YAMLError, ValueError) as error:
+        problem = CompositionError(error, folders)
+        if not problem.unknown_key:
+            raise UserError(problem.line) from error
+        raise UserError(problem.line + _hint(problem.unknown_key, role, overrides)) from error
+    OmegaConf.set_struct(config, False)
+    del config["hydra"]
+    return config, choices
 
 
-def _check(config: DictConfig, role: str, choices: dict[str, Any], overrides: list[str]) -> Settings:
-    names = {group: choice if isinstance(choice, str) else None for group, choice in choices.items()}
-    _check_overrides(role, overrides)
-    if OmegaConf.is_missing(config, "dataset"):
-        raise UserError("no dataset is chosen: add +dataset=NAME, such as +dataset=cifair10 or +dataset=demo/digits")
-    known = set(Config.__dataclass_fields__)
-    for key in map(str, config):
-        if key not in known:
-            raise UserError(f"unknown key {key}{did_you_mean(key, known)}")
-    for key in sorted(known):
-        if OmegaConf.is_missing(config, key):
-            raise UserError(f"{key} is not set: add {key}=VALUE")
+def _hint(key: str, role: str, overrides: list[str]) -> str:
+    """What the user may have meant, out of the keys that there are with the chosen options."""
+    groups = {path.name for path in CONFIG_DIR.iterdir() if path.is_dir()}
+    choices = [word for word in overrides if _parse(word).key_or_group in groups]
     try:
-        values = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
-    except OmegaConfBaseException as error:
-        raise UserError(str(error).splitlines()[0]) from error
-    assert isinstance(values, dict)
-    plain = {str(key): value for key, value in values.items()}
-    _resolve_stages(plain)
-    _check_values(plain)
-    for group in ("dataset", "optimizer", "schedule", "model", "augment", "mixer", "loss", "generator", "mask"):
-        if plain[group] is not None:
-            check_types(plain[group], group)
-    return Settings(role, plain, names, overrides)
+        config = compose(f"train_{role}", choices)
+    except HydraException:  # the key is in the experiment's own file
+        config = compose(f"train_{role}", [word for word in choices if not word.startswith("+experiment=")])
+    head, *rest = key.split(".")
+    if rest and head in groups and config[head] is None:
+        options = ", ".join(options_of(head, [CONFIG_DIR]))
+        return f"; there is no {head} here: choose one with {head}=NAME ({options}) or an experiment that has one"
+    # Nobody means the recipe's keys, or the classifier's where a generator is trained, but who writes them.
+    hidden = {"recipe", *(_CLASSIFIER_RECIPE if role == "generator" else ())} - {head}
+    return did_you_mean(key, [path for path in _paths(config) if path.split(".")[0] not in hidden])
 
 
-def _check_overrides(role: str, overrides: list[str]) -> None:
-    keys = [re.split(r"[=@]", override.lstrip("+~"))[0] for override in overrides]
+def _paths(node: DictConfig, prefix: str = "") -> Iterator[str]:
+    for key, value in node.items_ex(resolve=False):
+        if not str(key).startswith("_"):
+            yield prefix + str(key)
+            if isinstance(value, DictConfig) and not value._is_none() and not value._is_missing():
+                yield from _paths(value, f"{prefix}{key!s}.")
+
+
+def _check_overrides(role: str, overrides: list[Override], folders: list[Path]) -> None:
+    """What is wrong with the words of the command line, whatever the configuration files hold."""
+    keys = [str(override.key_or_group) for override in overrides]
+    for group in ("dataset", "experiment"):
+        if keys.count(group) > 1:
+            raise UserError(f"+{group} is given more than once: choose one, or sweep with +{group}=A,B --multirun")
     if "dataset" in keys and "experiment" in keys and keys.index("experiment") < keys.index("dataset"):
         raise UserError(
             "+dataset must come before +experiment on the command line: an experiment may replace what a dataset sets"
         )
-    if role == "generator":
-        for key in keys:
-            if key in ("epochs", "batch_size", "epoch_labels_per_class") or key.split(".")[0] in (
-                "optimizer",
-                "schedule",
-            ):
-                raise UserError(f"{key} belongs to the classifier; the generator's key is generator.{key}")
+    for override, key in zip(overrides, keys, strict=True):
+        word = str(override.input_line)
+        if role == "generator" and key.split(".")[0] in _CLASSIFIER_RECIPE:
+            raise UserError(f"{key} belongs to the classifier; the generator's key is generator.{key}")
+        options = options_of(key, folders)
+        if not options or override.is_delete():
+            continue
+        if not isinstance(override.value(), str):
+            raise UserError(f"{word}: choose an option by its name: {', '.join(options)}")
+        if key in ("dataset", "experiment") and not override.is_add():
+            raise UserError(f"{word}: write +{word}, with a plus")
+        if key not in ("dataset", "experiment") and override.is_add():
+            raise UserError(f"{word}: write {word.lstrip('+')}, without the plus")
+
+
+def _settings(config: DictConfig, role: str, choices: dict[str, Any], overrides: list[str]) -> Settings:
+    names = {group: choice if isinstance(choice, str) else None for group, choice in choices.items()}
+    if OmegaConf.is_missing(config, "dataset"):
+        raise UserError("no dataset is chosen: add +dataset=NAME, such as +dataset=cifair10 or +dataset=demo/digits")
+    _check_keys(config, role, overrides)
+    try:
+        values = OmegaConf.to_container(config, resolve=True)
+    except OmegaConfBaseException as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"{error.full_key}: {reason}" if error.full_key else reason) from error
+    assert isinstance(values, dict)
+    plain = {str(key): value for key, value in values.items()}
+    _resolve_stages(plain)
+    _check_values(plain)
+    for group in ("dataset", "mask", "optimizer", "schedule", "model", "augment", "mixer", "loss", "generator"):
+        if plain[group] is not None or group not in ("mask", "generator"):
+            check_types(plain[group], group)
+    return Settings(role, plain, names, overrides)
+
+
+def _check_keys(config: DictConfig, role: str, overrides: list[str], schema: Any = Config, prefix: str = "") -> None:
+    """Refuses what `+` added to the typed part of the tree or `~` took from it."""
+    known = {entry.name: entry for entry in dataclasses.fields(schema)}
+    for key in map(str, config):
+        if key not in known:
+            raise UserError(f"unknown key {prefix}{key}{_hint(prefix + key, role, overrides)}")
+    for key in known:
+        if key not in config:
+            raise UserError(f"~{prefix}{key}: this key can't be removed")
+        if OmegaConf.is_missing(config, key) and schema is Config:
+            raise UserError(f"{key} is not set: add {key}=VALUE")
+        section = OmegaConf.get_type(config, key)
+        if dataclasses.is_dataclass(section):
+            _check_keys(config[key], role, overrides, section, f"{prefix}{key}.")
 
 
 def _resolve_stages(values: dict[str, Any]) -> None:
@@ -192,7 +338,5 @@ def _check_values(values: dict[str, Any]) -> None:
     for key, value in values["monitor"].items():
         if value < 0:
             raise UserError(f"monitor.{key}={value}: must not be negative")
-    modes = ("disabled", "online", "offline")
-    if values["wandb"]["mode"] not in modes:
-        mode = values["wandb"]["mode"]
-        raise UserError(f"wandb.mode={mode}: choose one of {', '.join(modes)}{did_you_mean(mode, modes)}")
+    check_choice("machine.precision", values["machine"]["precision"], _PRECISIONS)
+    check_choice("wandb.mode", values["wandb"]["mode"], _WANDB_MODES)

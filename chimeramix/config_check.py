@@ -6,6 +6,8 @@ as `ValueError` when the run is built; `as_user_error` names the group then.
 
 import difflib
 import inspect
+import math
+import re
 import types
 import typing
 from collections.abc import Iterable, Iterator, Sequence
@@ -26,47 +28,75 @@ _GIVEN_BY_THE_RUN: dict[str, set[str]] = {
     "generator.optimizer": {"params"},
 }
 
+# Groups that others take over by interpolation, such as `mask: ${mask}`.
+_SHARED_GROUPS = ("mask", "generator")
+
 
 def did_you_mean(word: str, candidates: Iterable[str]) -> str:
-    """`; did you mean X?`, or nothing where no candidate is close."""
-    close = difflib.get_close_matches(word, list(candidates), n=1)
+    """`; did you mean X?`, or nothing where no candidate is close.
+
+    Words may be paths (`optimizer.lr`, `demo/digits`): one that ends alike is what was meant, whatever comes before.
+    """
+    by_end: dict[str, list[str]] = {}
+    for candidate in candidates:
+        by_end.setdefault(_end(candidate), []).append(candidate)
+    if _end(word) in by_end:
+        close = difflib.get_close_matches(word, by_end[_end(word)], n=1, cutoff=0)
+    else:
+        close = difflib.get_close_matches(word, [path for paths in by_end.values() for path in paths], n=1)
+        if not close and (end := difflib.get_close_matches(_end(word), by_end, n=1)):
+            close = difflib.get_close_matches(word, by_end[end[0]], n=1, cutoff=0)
     return f"; did you mean {close[0]}?" if close else ""
 
 
-def check_types(node: dict[str, Any], path: str) -> None:
+def _end(path: str) -> str:
+    return re.split(r"[./]", path)[-1]
+
+
+def check_choice(key: str, value: object, choices: Sequence[str]) -> None:
+    """Raises `UserError` for a value that is none of the choices."""
+    if value not in choices:
+        raise UserError(f"{key}={_show(value)}: must be {' or '.join(choices)}{did_you_mean(str(value), choices)}")
+
+
+def check_types(node: Any, path: str) -> None:
     """Checks a group and the groups nested in it. Raises `UserError` naming the key, its value and the remedy."""
-    if "_target_" not in node:
-        raise UserError(f"{path} has no _target_: choose an option of the group with {path.split('.')[0]}=NAME")
+    if not isinstance(node, dict) or "_target_" not in node:
+        raise UserError(f"{path}={_show(node)}: must be a group of keys that names its class as {path}._target_")
     try:
         target = get_object(node["_target_"])
     except Exception as error:
         raise UserError(f"{path}._target_={node['_target_']}: {str(error).splitlines()[0]}") from error
-    signature = inspect.signature(target)
     given = _GIVEN_BY_THE_RUN.get(path, set())
-    parameters = {name: p for name, p in signature.parameters.items() if name not in given}
+    parameters = {name: p for name, p in inspect.signature(target).parameters.items() if name not in given}
     hints = _hints(target)
     for key, value in node.items():
         if key.startswith("_") and key.endswith("_"):
             continue
+        if key in given:
+            raise UserError(f"{path}.{key} is decided by the run: remove it")
         if key not in parameters:
-            if key in given:
-                raise UserError(f"{path}.{key} is decided by the run: remove it")
-            raise UserError(f"unknown key {path}.{key}{did_you_mean(key, parameters)}")
-        if isinstance(value, dict) and "_target_" in value:
-            check_types(value, f"{path}.{key}")
-        elif not _fits(value, hints.get(key, Any)):
-            choices = _choices(hints[key])
-            suggestion = did_you_mean(str(value), choices) if choices else ""
-            raise UserError(f"{path}.{key}={_show(value)}: must be {_name(hints[key])}{suggestion}")
+            suggestion = did_you_mean(f"{path}.{key}", [f"{path}.{name}" for name in parameters])
+            raise UserError(f"unknown key {path}.{key}{suggestion}")
+        _check_value(value, hints.get(key, Any), f"{path}.{key}", key)
     for name, parameter in parameters.items():
-        required = parameter.default is inspect.Parameter.empty and parameter.kind not in (
-            inspect.Parameter.VAR_POSITIONAL,
-            inspect.Parameter.VAR_KEYWORD,
-        )
+        variable = parameter.kind in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+        required = parameter.default is inspect.Parameter.empty and not variable
         if required and name not in node and not node.get("_partial_"):
             raise UserError(f"{path}.{name} is missing: add {path}.{name}=VALUE")
-        if required and name in node and node[name] is None and type(None) not in typing.get_args(hints.get(name, Any)):
-            raise UserError(f"{path}.{name} is not set: add {path}.{name}=VALUE, or choose {name}=NAME")
+
+
+def _check_value(value: Any, hint: Any, path: str, key: str) -> None:
+    if isinstance(value, dict) and "_target_" in value:
+        check_types(value, path)
+    elif isinstance(value, list) and any(isinstance(item, dict) for item in value):
+        for position, item in enumerate(value):
+            check_types(item, f"{path}[{position}]")
+    elif not _fits(value, hint):
+        if value is None and not _choices(hint):
+            other = f" or choose one with {key}=NAME" if key in _SHARED_GROUPS else ""
+            raise UserError(f"{path} is not set: set {path}=VALUE{other}")
+        raise UserError(f"{path}={_show(value)}: must be {_name(hint)}{did_you_mean(str(value), _choices(hint))}")
 
 
 @contextmanager
@@ -109,13 +139,13 @@ def _fits(value: Any, hint: Any) -> bool:
     if hint is int:
         return isinstance(value, int) and not isinstance(value, bool)
     if hint is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
+        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     if hint is str:
         return isinstance(value, str)
-    if origin in (list, tuple, Sequence):
+    if origin in (list, tuple, Sequence, Iterable):
         inner = arguments[0] if arguments else Any
         return isinstance(value, list | tuple) and all(_fits(item, inner) for item in value)
-    return value is None or not isinstance(value, str)  # objects come as nested groups, never as words
+    return isinstance(value, dict)  # objects come as nested groups
 
 
 def _choices(hint: Any) -> list[str]:
@@ -132,8 +162,10 @@ def _name(hint: Any) -> str:
     if origin is Literal:
         return " or ".join(str(argument) for argument in arguments)
     if origin in (Union, types.UnionType):
-        return " or ".join(_name(argument) for argument in arguments)
-    if origin in (list, tuple, Sequence) and arguments:
+        # What a configuration can hold comes first; PyTorch's optimisers would take tensors, too.
+        plain = [argument for argument in arguments if not inspect.isclass(argument) or argument in words]
+        return " or ".join(_name(argument) for argument in plain or arguments)
+    if origin in (list, tuple, Sequence, Iterable) and arguments:
         return f"a list of {_name(arguments[0]).removeprefix('a ')}s"
     return getattr(hint, "__name__", str(hint))
 

@@ -23,7 +23,7 @@ from chimeramix.run_folder import RunFolder
 from chimeramix.spec import FORMAT, classifier_spec, generator_spec, identity_of
 from chimeramix.streams import RunStreams
 from chimeramix.trained_generator import load_generator
-from chimeramix.training.checkpoint import write_atomically
+from chimeramix.training.checkpoint import load_checkpoint, write_atomically
 from chimeramix.training.classifier import ClassifierTraining
 from chimeramix.training.evaluation import Evaluation, evaluate
 from chimeramix.training.generator import GeneratorTraining
@@ -68,6 +68,9 @@ def train(settings: Settings) -> None:
             folder.clear()
         elif _report_if_finished(folder):  # another process finished it while this one waited
             return
+        checkpoint = folder.path / "checkpoint.pt"
+        if checkpoint.exists():
+            load_checkpoint(checkpoint, folder.identity)  # refuses a damaged one before anything is written
         _train_in_folder(run, parts, generator_identity)
 
 

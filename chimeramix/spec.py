@@ -35,9 +35,17 @@ def classifier_spec(values: dict[str, Any], facts: dict[str, Any], generator_ide
 
 
 def identity_of(spec: dict[str, Any]) -> str:
-    """12 hexadecimal digits of the SHA-256 of the spec's canonical JSON."""
-    canonical = json.dumps(spec, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    """12 hexadecimal digits of the SHA-256 of the spec's canonical JSON, in which 1 and 1.0 are the same number."""
+    canonical = json.dumps(_canonical(spec), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(canonical.encode()).hexdigest()[:12]
+
+
+def _canonical(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _canonical(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_canonical(item) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _common(values: dict[str, Any], facts: dict[str, Any]) -> dict[str, Any]:

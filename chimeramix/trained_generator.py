@@ -42,12 +42,12 @@ def load_generator(settings: Settings, facts: dict[str, Any], machine: Machine) 
     values = settings.values
     if values["generator"] is None:
         raise UserError("mixer needs a generator: choose one with generator=NAME, such as generator=chimera")
+    network: nn.Module = build.generator(values).network  # first, for what is wrong with the generator's own settings
     folder = RunFolder(Path(values["machine"]["runs_dir"]).expanduser(), generator_spec(values, facts), "generator")
     command = generator_command(settings.overrides)
     if folder.result() is None:
         state = f"its training in {folder.path} is not finished" if folder.path.exists() else "there is none"
         raise UserError(f"this run needs the generator {folder.identity}, and {state}; train it with: {command}")
-    network: nn.Module = build.generator(values).network
     try:
         network.load_state_dict(load_file(folder.weights))
     except (SafetensorError, OSError, RuntimeError) as error:
@@ -59,4 +59,6 @@ def load_generator(settings: Settings, facts: dict[str, Any], machine: Machine) 
 def generator_command(overrides: list[str]) -> str:
     """The command that trains the generator which a classifier with these overrides looks for."""
     kept = [word for word in overrides if re.split(r"[.=@]", word.lstrip("+~"))[0] not in _CLASSIFIER_KEYS]
-    return shlex.join(["python", "train_generator.py", *kept])
+    script = Path(__file__).resolve().parent.parent / "train_generator.py"
+    here = Path.cwd()
+    return shlex.join(["python", str(script.relative_to(here) if script.is_relative_to(here) else script), *kept])

@@ -1,0 +1,91 @@
+"""Hydra's and OmegaConf's errors in one line for the user: key or file, value, remedy.
+
+Both libraries say what they need in several lines, of which some are about their own insides; the tests hold the
+wording of the release that is installed.
+"""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from chimeramix.config_check import did_you_mean
+
+# What OmegaConf says of a value that does not fit, and what to say instead.
+_REMEDIES = (
+    ("could not be converted to Integer", "must be a whole number"),
+    ("could not be converted to Float", "must be a number"),
+    ("is not a valid bool", "must be true or false"),
+    ("is not Optional", "must not be null"),
+    ("does not support deletion", "this key can't be removed"),
+    ("is not a ListConfig", "must be a list, such as [a,b]"),
+    ("Invalid type assigned", "is a group of keys: set those, one by one"),
+)
+
+
+class CompositionError:
+    """What went wrong while a configuration was composed.
+
+    Args:
+        error: as Hydra, OmegaConf or the YAML parser raised it.
+        folders: with the options of the config groups.
+
+    Attributes:
+        line: tells it.
+        unknown_key: the path of a key that does not exist, else None; `line` has no suggestion then.
+    """
+
+    def __init__(self, error: BaseException, folders: Sequence[Path]) -> None:
+        self._text = " ".join(str(error).split())
+        self._cause = " ".join(str(error.__cause__ or error).split())
+        self.unknown_key: str | None = None
+        asked = getattr(error, "missing_cfg_file", None)
+        if isinstance(asked, str):
+            self.line = _describe_missing(asked, getattr(error, "options", None) or [], folders)
+        else:
+            self.line = self._describe(folders)
+
+    def _describe(self, folders: Sequence[Path]) -> str:
+        file = self._find(r"In '([^']+)'")
+        where = f"{file}.yaml: " if file else ""
+        if key := self._find(r"Could not override '([^']+)'\. No match in the defaults list"):
+            groups = [path.name for folder in folders for path in folder.iterdir() if path.is_dir()]
+            return f"{where}there is no config group {key}{did_you_mean(key, groups)}"
+        if key := self._find(r"Could not override '([^']+)'"):
+            self.unknown_key = key
+        elif "not in" in self._text and self._find(r"Key '([^']+)'"):
+            self.unknown_key = self._find(r" full_key: (\S+)") or self._find(r"Key '([^']+)'")
+        if self.unknown_key:
+            return f"{where}unknown key {self.unknown_key}"
+        subject = self._find(r"Error merging override (.*)") or self._find(r" full_key: (\S+)")
+        for symptom, remedy in _REMEDIES:
+            if symptom in self._cause and subject:
+                value = self._find(r"Value '([^']*)'") if file else None
+                return f"{where}{subject}{'' if value is None else f'={value}'}: {remedy}"
+        return re.split(r" full_key: | object_type=| See https?://", self._text)[0].rstrip(". ")
+
+    def _find(self, pattern: str) -> str | None:
+        found = re.search(pattern, self._text)
+        return found.group(1) if found else None
+
+
+def options_of(group: str, folders: Sequence[Path]) -> list[str]:
+    """The options of a config group as the user writes them, sub-folders included; none for what is no group."""
+    if not re.fullmatch(r"\w+(/\w+)*", group):
+        return []
+    found = {
+        path.relative_to(folder / group).with_suffix("").as_posix()
+        for folder in folders
+        for path in (folder / group).rglob("*.yaml")
+    }
+    return sorted(found)
+
+
+def _describe_missing(asked: str, options: Sequence[str], folders: Sequence[Path]) -> str:
+    """`asked` is a path below the configuration folder, such as `dataset/demo/digit`."""
+    parts = asked.split("/")
+    depth = 2 if parts[0] == "hydra" else 1
+    group, name = "/".join(parts[:depth]), "/".join(parts[depth:])
+    options = options_of(group, folders) if depth == 1 else options
+    available = f"; there are {', '.join(options)}" if options else ""
+    suggestion = did_you_mean(name, options)
+    return f"{group}={name}: no such option{available}{suggestion}"
