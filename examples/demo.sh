@@ -1,19 +1,30 @@
 #!/usr/bin/env bash
-# ChimeraMix+Grid against plain training on scikit-learn's handwritten digits, 5 images per class.
+# ChimeraMix+Grid against plain training on scikit-learn's handwritten digits, 5 images per class, two seeds.
 # Small networks and a short training, so that two CPU cores need less than three minutes.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 runs=runs/demo
 common=(+dataset=demo/digits max_labels_per_class=5 machine.runs_dir=$runs)
-generator=(generator.features=16 generator.discriminator.features=16)
+# 210 steps are too few for the paper's learning rate of 0.0002: reconstructions stay coarse.
+generator=(generator.features=16 generator.discriminator.features=16 generator.optimizer.lr=0.001)
 
-for seed in 0 1; do
-    python train_generator.py "${common[@]}" +experiment=chimeramix_grid "${generator[@]}" seed=$seed
-    python train_classifier.py "${common[@]}" +experiment=chimeramix_grid "${generator[@]}" seed=$seed
-    python train_classifier.py "${common[@]}" +experiment=baseline seed=$seed
-done
+run_seed() {
+    python train_generator.py "${common[@]}" +experiment=chimeramix_grid "${generator[@]}" seed="$1"
+    python train_classifier.py "${common[@]}" +experiment=chimeramix_grid "${generator[@]}" seed="$1"
+    python train_classifier.py "${common[@]}" +experiment=baseline seed="$1"
+}
 
+# The seeds run side by side: networks this small gain little from a second core.
+cores=$(python -c 'import os; print(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count())')
+export OMP_NUM_THREADS=$((cores > 1 ? cores / 2 : 1))
+run_seed 0 2>&1 | sed 's/^/[seed 0] /' &
+first=$!
+run_seed 1 2>&1 | sed 's/^/[seed 1] /' &
+wait $first
+wait $!
+
+echo
 chimeramix report $runs
 echo "Pairs, reconstructions, masks and compositions:"
 ls $runs/generator/*/pictures/*.png

@@ -1,0 +1,47 @@
+"""The `chimeramix` command: exit status and one-line errors."""
+
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from chimeramix.cli import main
+
+
+def test_prepare_says_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["prepare", "demo/digits"]) == 0
+    assert "10 classes, 797 training and 1000 test images" in capsys.readouterr().out
+
+
+def test_prepare_checks_an_image_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for part in ("train", "test"):
+        for name in ("cat", "dog"):
+            (tmp_path / part / name).mkdir(parents=True)
+            Image.new("RGB", (8, 8)).save(tmp_path / part / name / "0.png")
+    assert main(["prepare", "own/image_folder", f"dataset.root={tmp_path}"]) == 0
+    assert "2 classes, 2 training and 2 test images" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["prepare", "demo/digit"], "demo/digits"),
+        (["prepare", "own/image_folder"], "dataset.root"),
+        (["prepare", "own/image_folder", "dataset.root=absent"], "absent"),
+        (["prepare", "demo/digits", "dataset.imagesize=3"], "image_size"),
+        (["report", "absent"], "absent: no such folder"),
+    ],
+)
+def test_mistakes_are_told_in_one_line(arguments: list[str], expected: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert len(captured.err.splitlines()) == 1
+    assert captured.err.startswith("error: ")
+    assert expected in captured.err
+
+
+def test_an_unknown_command_is_refused() -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["train"])
+    assert stop.value.code == 2
