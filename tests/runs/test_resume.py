@@ -1,0 +1,300 @@
+"""An interrupted run goes on from its last checkpoint and ends with the bits of an uninterrupted one."""
+
+import errno
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from chimeramix.errors import Interrupted, RunFailure, UserError
+from chimeramix.training import checkpoint, loop
+from chimeramix.training.classifier import ClassifierTraining
+from chimeramix.training.generator import GeneratorTraining
+from tests.runs.tiny import assert_same_run, figures, folder_of, overrides, run
+
+ROOT = Path(__file__).resolve().parents[2]
+ROLES = ("generator", "classifier")
+STEPS = 10  # of both tiny runs: 2 epochs of 5
+
+
+class Killed(BaseException):
+    """Stands for a kill: nothing in the package catches it."""
+
+
+def runs_with_generator(role: str, uninterrupted: dict[str, Path], tmp_path: Path) -> Path:
+    """A runs folder in which the classifier finds its trained generator."""
+    if role == "classifier":
+        generator = uninterrupted["generator"]
+        shutil.copytree(generator, tmp_path / "generator" / generator.name)
+    return tmp_path
+
+
+def kill_at_call(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, number: int, before: bool = True) -> None:
+    """The `number`-th call of a function ends the process, so to speak."""
+    original: Callable[..., Any] = getattr(owner, name)
+    calls = 0
+
+    def dying(*arguments: Any, **keywords: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if before and calls == number:
+            raise Killed
+        value = original(*arguments, **keywords)
+        if calls == number:
+            raise Killed
+        return value
+
+    monkeypatch.setattr(owner, name, dying)
+
+
+@pytest.mark.parametrize(("step", "every_step"), [(1, True), (5, True), (6, True), (6, False), (10, True)])
+@pytest.mark.parametrize("role", ROLES)
+def test_killed_in_a_step(
+    role: str,
+    step: int,
+    every_step: bool,
+    uninterrupted: dict[str, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    runs = runs_with_generator(role, uninterrupted, tmp_path)
+    seconds = f"monitor.checkpoint_seconds={0 if every_step else 1000}"
+    training = GeneratorTraining if role == "generator" else ClassifierTraining
+    with monkeypatch.context() as patch:
+        kill_at_call(patch, training, "step", step)
+        with pytest.raises(Killed):
+            run(role, runs, seconds)
+    assert (folder_of(role, runs) / "checkpoint.pt").exists() == (every_step and step > 1)
+    assert_same_run(run(role, runs), uninterrupted[role])
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "number"),
+    [
+        (loop.MetricsFile, "append", 1),  # evaluated, not yet recorded
+        (loop.MetricsFile, "append", 2),
+        (loop, "save_checkpoint", 4),
+        (loop.EpochMeans, "clear", 2),  # an epoch is over, its line is written, no checkpoint knows of it
+    ],
+)
+@pytest.mark.parametrize("before", [True, False])
+@pytest.mark.parametrize("role", ROLES)
+def test_killed_at_an_epochs_end(
+    role: str,
+    owner: Any,
+    name: str,
+    number: int,
+    before: bool,
+    uninterrupted: dict[str, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    runs = runs_with_generator(role, uninterrupted, tmp_path)
+    with monkeypatch.context() as patch:
+        kill_at_call(patch, owner, name, number, before)
+        with pytest.raises(Killed):
+            run(role, runs, "monitor.checkpoint_seconds=0")
+    assert_same_run(run(role, runs), uninterrupted[role])
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_killed_after_training_before_the_result(
+    role: str, uninterrupted: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from chimeramix import runs as package_runs
+
+    runs = runs_with_generator(role, uninterrupted, tmp_path)
+    with monkeypatch.context() as patch:
+        kill_at_call(patch, package_runs, "_result", 1)
+        with pytest.raises(Killed):
+            run(role, runs)
+    assert not (folder_of(role, runs) / "result.json").exists()
+    assert_same_run(run(role, runs), uninterrupted[role])
+
+
+def test_killed_again_and_again(
+    uninterrupted: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every second step kills the run."""
+    for _ in range(STEPS):
+        with monkeypatch.context() as patch:
+            kill_at_call(patch, GeneratorTraining, "step", 3)
+            try:
+                run("generator", tmp_path, "monitor.checkpoint_seconds=0")
+                break
+            except Killed:
+                pass
+    assert_same_run(run("generator", tmp_path), uninterrupted["generator"])
+
+
+@pytest.mark.parametrize("bytes_written", [0, 100, 5000])
+def test_full_disk_while_a_checkpoint_is_written(
+    bytes_written: int, uninterrupted: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The checkpoint before stays as it was, the run fails in one line, and resumes once there is space."""
+    saves = 0
+    save = torch.save
+
+    def save_until_full(state: Any, path: Path) -> None:
+        nonlocal saves
+        saves += 1
+        if saves == 3:
+            path.write_bytes(b"x" * bytes_written)
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        save(state, path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint.torch, "save", save_until_full)
+        with pytest.raises(RunFailure, match="No space left on device"):
+            run("generator", tmp_path, "monitor.checkpoint_seconds=0")
+    folder = folder_of("generator", tmp_path)
+    assert torch.load(folder / "checkpoint.pt", weights_only=True)["done"]["step"] == 2
+    assert not list(folder.rglob("*.tmp"))
+    assert_same_run(run("generator", tmp_path), uninterrupted["generator"])
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_saves_the_step_and_stops(
+    number: signal.Signals, uninterrupted: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handler = signal.getsignal(number)
+    step = GeneratorTraining.step
+    steps = 0
+
+    def signalled(self: GeneratorTraining, batch: Any) -> Any:
+        nonlocal steps
+        steps += 1
+        if steps == 4:
+            os.kill(os.getpid(), number)
+        return step(self, batch)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(GeneratorTraining, "step", signalled)
+        with pytest.raises(Interrupted) as stop:
+            run("generator", tmp_path)
+    assert stop.value.signal_number == number
+    assert signal.getsignal(number) is handler
+    folder = folder_of("generator", tmp_path)
+    assert torch.load(folder / "checkpoint.pt", weights_only=True)["done"]["step"] == 4
+    assert_same_run(run("generator", tmp_path), uninterrupted["generator"])
+
+
+def command(role: str, runs: Path, *more: str) -> list[str]:
+    return [sys.executable, str(ROOT / f"train_{role}.py"), *overrides(role, runs, "chimeramix_segmentation", *more)]
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_sigkill_at_random_moments(role: str, uninterrupted: dict[str, Path], tmp_path: Path) -> None:
+    """The real thing: a process killed whatever it is doing, until one gets through."""
+    runs = runs_with_generator(role, uninterrupted, tmp_path)
+    seed = random.SystemRandom().randrange(2**32)
+    print(f"random seed {seed}")
+    chance = random.Random(seed)
+    kills = 0
+    for attempt in range(6):
+        process = subprocess.Popen(
+            command(role, runs, "monitor.checkpoint_seconds=0"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        folders = runs / role
+        begun = time.monotonic()
+        while process.poll() is None and not list(folders.glob("*/train.log")) and time.monotonic() - begun < 60:
+            time.sleep(0.01)
+        if attempt < 5:  # the last one may finish
+            time.sleep(chance.uniform(0.05, 1.5))
+            process.kill()
+        process.wait(timeout=120)
+        kills += process.returncode == -signal.SIGKILL
+        if (next(folders.iterdir()) / "result.json").exists():
+            break
+    assert kills >= 1, "every process finished before it was killed"
+    assert_same_run(folder_of(role, runs), uninterrupted[role])
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_exit_status_of_an_interrupted_command(
+    number: signal.Signals, status: int, uninterrupted: dict[str, Path], tmp_path: Path
+) -> None:
+    process = subprocess.Popen(
+        command("generator", tmp_path, "monitor.checkpoint_seconds=0"), stderr=subprocess.PIPE, text=True
+    )
+    while process.poll() is None and not list(tmp_path.glob("generator/*/checkpoint.pt")):
+        time.sleep(0.01)
+    process.send_signal(number)
+    _, printed = process.communicate(timeout=60)
+    assert process.returncode == status
+    assert printed.splitlines()[-1] == "interrupted; the same command goes on from here"
+    assert "Traceback" not in printed
+    assert_same_run(run("generator", tmp_path), uninterrupted["generator"])
+
+
+def test_two_processes_with_one_identity_train_once(uninterrupted: dict[str, Path], tmp_path: Path) -> None:
+    processes = [subprocess.Popen(command("generator", tmp_path), stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    printed = [process.communicate(timeout=120)[1] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0]
+    assert sorted("done already" in text for text in printed) == [False, True]
+    assert_same_run(folder_of("generator", tmp_path), uninterrupted["generator"])
+
+
+def damage(folder: Path, change: Callable[[bytes], bytes]) -> None:
+    path = folder / "checkpoint.pt"
+    path.write_bytes(change(path.read_bytes()))
+    (folder / "result.json").unlink()
+
+
+@pytest.mark.parametrize("share", [0, 0.001, 0.1, 0.5, 0.9, 0.999])
+def test_a_truncated_checkpoint_is_named(share: float, uninterrupted: dict[str, Path], tmp_path: Path) -> None:
+    folder = tmp_path / "generator" / uninterrupted["generator"].name
+    shutil.copytree(uninterrupted["generator"], folder)
+    damage(folder, lambda content: content[: int(share * len(content))])
+    with pytest.raises(UserError, match=r"checkpoint\.pt is damaged .*rerun=true"):
+        run("generator", tmp_path)
+    assert_same_run(run("generator", tmp_path, "rerun=true"), uninterrupted["generator"])
+
+
+def test_a_checkpoint_of_another_run_is_refused(uninterrupted: dict[str, Path], tmp_path: Path) -> None:
+    folder = tmp_path / "generator" / uninterrupted["generator"].name
+    shutil.copytree(uninterrupted["generator"], folder)
+    (folder / "result.json").unlink()
+    shutil.copy(uninterrupted["classifier"] / "checkpoint.pt", folder / "checkpoint.pt")
+    with pytest.raises(UserError, match="belongs to another configuration"):
+        run("generator", tmp_path)
+
+
+def test_a_checkpoint_cannot_run_code(uninterrupted: dict[str, Path], tmp_path: Path) -> None:
+    class Malicious:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return os.mkdir, (str(tmp_path / "harmed"),)
+
+    folder = tmp_path / "generator" / uninterrupted["generator"].name
+    shutil.copytree(uninterrupted["generator"], folder)
+    (folder / "result.json").unlink()
+    torch.save({"identity": Malicious()}, folder / "checkpoint.pt")
+    with pytest.raises(UserError, match="damaged"):
+        run("generator", tmp_path)
+    assert not (tmp_path / "harmed").exists()
+
+
+def test_a_loss_that_is_no_number_ends_the_run(tmp_path: Path) -> None:
+    with pytest.raises(RunFailure, match="no longer finite in epoch 1"):
+        run("generator", tmp_path, "generator.optimizer.lr=1e30")
+    assert not (folder_of("generator", tmp_path) / "result.json").exists()
+
+
+def test_the_same_seed_gives_the_same_bits_and_another_seed_others(
+    uninterrupted: dict[str, Path], tmp_path: Path
+) -> None:
+    assert_same_run(run("generator", tmp_path / "again"), uninterrupted["generator"])
+    other = run("generator", tmp_path / "other", "seed=1", "split_seed=0")
+    assert figures(other)["records"] != figures(uninterrupted["generator"])["records"]
+    splits = [json.loads((folder / "split.json").read_text()) for folder in (other, uninterrupted["generator"])]
+    assert splits[0]["indices"] == splits[1]["indices"]
