@@ -1,13 +1,14 @@
-"""The configuration: typed root, composition, and what a run gets of it. The only module that knows OmegaConf.
+"""The configuration: composed by Hydra, checked, and handed on in plain Python.
 
-Groups (dataset, model, mixer, ...) are plain YAML with a `_target_`; the target's constructor is their schema, checked
-by `chimeramix.config_check`.
+Keys and types are in `chimeramix.config_schema`. Groups (dataset, model, mixer, ...) are plain YAML with a `_target_`;
+the target's constructor is their schema, checked by `chimeramix.config_check`.
 """
 
 import dataclasses
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,104 +23,18 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
-from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from chimeramix.config_check import check_choice, check_types, did_you_mean
+from chimeramix.config_check import check_types, check_values, did_you_mean, resolve_stages
 from chimeramix.config_errors import CompositionError, options_of
+from chimeramix.config_schema import Config
 from chimeramix.errors import UserError
 
 CONFIG_DIR = Path(__file__).resolve().parent.parent / "conf"
 
-_PRECISIONS = ("auto", "fp32", "bf16", "fp16")
-_WANDB_MODES = ("disabled", "online", "offline")
 _CLASSIFIER_RECIPE = ("epochs", "batch_size", "epoch_labels_per_class", "optimizer", "schedule")
-
-
-@dataclass
-class GeneratorRecipe:
-    """The generator's part of a recipe."""
-
-    epochs: int = MISSING
-    batch_size: int = MISSING
-    epoch_labels_per_class: int = MISSING
-    image_size: int = MISSING
-
-
-@dataclass
-class Recipe:
-    """Tuned values that a dataset brings; read by interpolation only. What nothing reads may stay unset."""
-
-    epochs: int = MISSING
-    batch_size: int = MISSING
-    lr: float = MISSING
-    weight_decay: float = MISSING
-    epoch_labels_per_class: int = MISSING  # an epoch repeats the subset to about this many images per class
-    flip: float = MISSING  # probability of a horizontal flip
-    segment_scale: float = MISSING  # of Felzenszwalb's superpixels
-    generator: GeneratorRecipe = field(default_factory=GeneratorRecipe)
-
-
-@dataclass
-class MachineConfig:
-    """Where and how a run computes; never part of its identity."""
-
-    device: str = "auto"  # auto, cpu, cuda, cuda:1, mps
-    precision: str = "auto"  # auto, fp32, bf16, fp16
-    compile: bool = False  # torch.compile
-    data_dir: str = "data"  # downloaded data sets
-    runs_dir: str = "runs"  # run folders
-    workers: int = 4  # threads that decode images, processes that compute superpixels of large subsets
-    mirror: str | None = None  # address or folder in front of the archives' file names, instead of the official one
-
-
-@dataclass
-class MonitorConfig:
-    """What a run shows and keeps; changes no figure and is not part of its identity."""
-
-    evaluate_every: int = 10  # epochs between evaluations on the test set; 0: after the last epoch only
-    pictures_every: int = 20  # epochs between a generator's pictures; 0: after the last epoch only
-    checkpoint_seconds: float = 120  # seconds between checkpoints
-    keep_checkpoint: bool = True  # false: a finished run keeps its weights only
-
-
-@dataclass
-class WandbConfig:
-    """Weights & Biases."""
-
-    mode: str = "disabled"  # disabled, online, offline
-    project: str = "chimeramix"
-    entity: str | None = None
-    group: str | None = None
-    tags: list[str] = field(default_factory=list)
-
-
-@dataclass
-class Config:
-    """The root of the tree; a key that is not here is refused."""
-
-    dataset: Any = MISSING
-    recipe: Recipe = field(default_factory=Recipe)
-    method: str | None = None  # name in tables; null: the experiment's
-    max_labels_per_class: int | None = 10  # samples per class; null: all
-    seed: int = 0  # weights, order, mixing
-    split_seed: int = MISSING  # which samples are drawn
-    epochs: int = MISSING
-    batch_size: int = MISSING
-    epoch_labels_per_class: int = MISSING  # an epoch repeats the subset to about this many images per class
-    optimizer: Any = MISSING
-    schedule: Any = MISSING
-    model: Any = MISSING
-    augment: Any = MISSING
-    mixer: Any = MISSING
-    mask: Any = None
-    generator: Any = None
-    loss: Any = MISSING
-    machine: MachineConfig = field(default_factory=MachineConfig)
-    monitor: MonitorConfig = field(default_factory=MonitorConfig)
-    wandb: WandbConfig = field(default_factory=WandbConfig)
-    rerun: bool = False  # true: start anew instead of reporting or resuming
 
 
 @dataclass(frozen=True)
@@ -171,11 +86,18 @@ def check_sweep(role: str, overrides: list[str], config_dir: str | None = None) 
     """Composes so many of a sweep's jobs that each value of each override is among them. Raises `UserError`."""
     with _hydra(config_dir):
         jobs = BasicSweeper.split_arguments([_parse(word) for word in overrides], None)[0]
+        if not jobs:
+            raise UserError("this sweep has no jobs: one of its lists or ranges is empty")
     seen: set[str] = set()
     for job in jobs:
         if not seen.issuperset(job):
             seen.update(job)
-            compose_settings(role, job, config_dir)
+            settings = compose_settings(role, job, config_dir)
+    if settings.names["hydra/launcher"] in ("slurm", "submitit_slurm") and shutil.which("srun") is None:
+        raise UserError(
+            "there is no Slurm on this machine (srun is not found): add hydra/launcher=basic to run the sweep's jobs "
+            "here, one after another"
+        )
 
 
 _EXTRA = "command-line"  # Hydra's name of what --config-dir adds
@@ -202,7 +124,7 @@ def _hydra(config_dir: str | None) -> Iterator[None]:
 def _parse(word: str) -> Override:
     loader = GlobalHydra.instance().config_loader()
     try:
-        override = OverridesParser.create(config_loader=loader).parse_override(word)
+        override = OverridesParser.create(config_loader=loader).parse_overrides([word])[0]
     except HydraException as error:
         reason = str(error).split("\nSee ")[0].splitlines()[-1].split(" expecting ")[0]
         raise UserError(f"{word}: not of the form KEY=VALUE ({reason})") from error
@@ -287,11 +209,15 @@ def _settings(config: DictConfig, role: str, choices: dict[str, Any], overrides:
         raise UserError(f"{error.full_key}: {reason}" if error.full_key else reason) from error
     assert isinstance(values, dict)
     plain = {str(key): value for key, value in values.items()}
-    _resolve_stages(plain)
-    _check_values(plain)
+    resolve_stages(plain)
+    check_values(plain)
     for group in ("dataset", "mask", "optimizer", "schedule", "model", "augment", "mixer", "loss", "generator"):
-        if plain[group] is not None or group not in ("mask", "generator"):
-            check_types(plain[group], group)
+        if plain[group] is None and group in ("mask", "generator"):
+            continue
+        options = options_of(group, [CONFIG_DIR])
+        if options and not (isinstance(plain[group], dict) and "_target_" in plain[group]):
+            raise UserError(f"there is no {group} here: choose one with {group}=NAME ({', '.join(options)})")
+        check_types(plain[group], group)
     return Settings(role, plain, names, overrides)
 
 
@@ -309,34 +235,3 @@ def _check_keys(config: DictConfig, role: str, overrides: list[str], schema: Any
         section = OmegaConf.get_type(config, key)
         if dataclasses.is_dataclass(section):
             _check_keys(config[key], role, overrides, section, f"{prefix}{key}.")
-
-
-def _resolve_stages(values: dict[str, Any]) -> None:
-    """A mask may have one value for the generator's stage and one for the classifier's (`segment_size`); from here on
-    each stage's copy of the mask holds its own, so that neither stage's identity depends on the other's."""
-    for owner, stage in (("generator", "generator"), ("mixer", "classifier"), (None, "classifier")):
-        mask = values["mask"] if owner is None else (values[owner] or {}).get("mask")
-        if isinstance(mask, dict) and isinstance(mask.get("segment_size"), dict):
-            sizes = mask["segment_size"]
-            for key in sizes:
-                if key not in ("generator", "classifier"):
-                    raise UserError(
-                        f"unknown key mask.segment_size.{key}{did_you_mean(key, ['generator', 'classifier'])}"
-                    )
-            mask["segment_size"] = sizes.get(stage)
-
-
-def _check_values(values: dict[str, Any]) -> None:
-    for key in ("max_labels_per_class", "epochs", "batch_size", "epoch_labels_per_class"):
-        if values[key] is not None and values[key] < 1:
-            raise UserError(f"{key}={values[key]}: must be at least 1")
-    for key in ("seed", "split_seed"):
-        if values[key] < 0:
-            raise UserError(f"{key}={values[key]}: must not be negative")
-    if values["machine"]["workers"] < 1:
-        raise UserError(f"machine.workers={values['machine']['workers']}: must be at least 1")
-    for key, value in values["monitor"].items():
-        if value < 0:
-            raise UserError(f"monitor.{key}={value}: must not be negative")
-    check_choice("machine.precision", values["machine"]["precision"], _PRECISIONS)
-    check_choice("wandb.mode", values["wandb"]["mode"], _WANDB_MODES)

@@ -1,4 +1,4 @@
-"""Holds a config group against the constructor it names: unknown keys, missing keys, wrong types.
+"""Checks of composed values, and of a config group against the constructor it names: unknown and missing keys, types.
 
 A constructor's signature is the schema of its group. What a constructor checks itself (ranges, combinations) it raises
 as `ValueError` when the run is built; `as_user_error` names the group then.
@@ -14,10 +14,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal, Union
 
+from hydra._internal.utils import _locate as locate  # hydra.utils.get_object would log what is told here
 from hydra.errors import InstantiationException
-from hydra.utils import get_object
 
 from chimeramix.errors import UserError
+
+_PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+_WANDB_MODES = ("disabled", "online", "offline")
 
 # What the run hands to a constructor; a configuration cannot set it.
 _GIVEN_BY_THE_RUN: dict[str, set[str]] = {
@@ -53,7 +56,39 @@ def _end(path: str) -> str:
     return re.split(r"[./]", path)[-1]
 
 
-def check_choice(key: str, value: object, choices: Sequence[str]) -> None:
+def resolve_stages(values: dict[str, Any]) -> None:
+    """A mask may have one value for the generator's stage and one for the classifier's (`segment_size`); from here on
+    each stage's copy of the mask holds its own, so that neither stage's identity depends on the other's."""
+    for owner, stage in (("generator", "generator"), ("mixer", "classifier"), (None, "classifier")):
+        mask = values["mask"] if owner is None else (values[owner] or {}).get("mask")
+        if isinstance(mask, dict) and isinstance(mask.get("segment_size"), dict):
+            sizes = mask["segment_size"]
+            for key in sizes:
+                if key not in ("generator", "classifier"):
+                    raise UserError(
+                        f"unknown key mask.segment_size.{key}{did_you_mean(key, ['generator', 'classifier'])}"
+                    )
+            mask["segment_size"] = sizes.get(stage)
+
+
+def check_values(values: dict[str, Any]) -> None:
+    """Checks ranges and choices in the typed part of the tree. Raises `UserError`."""
+    for key in ("max_labels_per_class", "epochs", "batch_size", "epoch_labels_per_class"):
+        if values[key] is not None and values[key] < 1:
+            raise UserError(f"{key}={values[key]}: must be at least 1")
+    for key in ("seed", "split_seed"):
+        if values[key] < 0:
+            raise UserError(f"{key}={values[key]}: must not be negative")
+    if values["machine"]["workers"] < 1:
+        raise UserError(f"machine.workers={values['machine']['workers']}: must be at least 1")
+    for key, value in values["monitor"].items():
+        if value < 0:
+            raise UserError(f"monitor.{key}={value}: must not be negative")
+    _check_choice("machine.precision", values["machine"]["precision"], _PRECISIONS)
+    _check_choice("wandb.mode", values["wandb"]["mode"], _WANDB_MODES)
+
+
+def _check_choice(key: str, value: object, choices: Sequence[str]) -> None:
     """Raises `UserError` for a value that is none of the choices."""
     if value not in choices:
         raise UserError(f"{key}={_show(value)}: must be {' or '.join(choices)}{did_you_mean(str(value), choices)}")
@@ -64,9 +99,10 @@ def check_types(node: Any, path: str) -> None:
     if not isinstance(node, dict) or "_target_" not in node:
         raise UserError(f"{path}={_show(node)}: must be a group of keys that names its class as {path}._target_")
     try:
-        target = get_object(node["_target_"])
-    except Exception as error:
-        raise UserError(f"{path}._target_={node['_target_']}: {str(error).splitlines()[0]}") from error
+        target = locate(node["_target_"])
+    except Exception as error:  # whatever importing a module may raise
+        reason = " ".join(str(error).split()).partition(" Are you sure")[0]
+        raise UserError(f"{path}._target_={node['_target_']}: {reason}") from error
     given = _GIVEN_BY_THE_RUN.get(path, set())
     parameters = {name: p for name, p in inspect.signature(target).parameters.items() if name not in given}
     hints = _hints(target)
@@ -110,10 +146,15 @@ def as_user_error(path: str) -> Iterator[None]:
             raise cause from None
         if isinstance(cause, ValueError):
             nested = str(error).rsplit("full_key: ", 1)[-1].strip() if "full_key: " in str(error) else ""
-            raise UserError(f"{'.'.join(part for part in (path, nested) if part)}: {cause}") from error
+            raise UserError(_place(".".join(part for part in (path, nested) if part), cause)) from error
         raise
     except ValueError as error:
-        raise UserError(f"{path}: {error}") from error
+        raise UserError(_place(path, error)) from error
+
+
+def _place(path: str, error: ValueError) -> str:
+    text = str(error)
+    return text if text.startswith(f"{path}.") else f"{path}: {text}"
 
 
 def _hints(target: Any) -> dict[str, Any]:

@@ -45,6 +45,11 @@ class CompositionError:
             self.line = self._describe(folders)
 
     def _describe(self, folders: Sequence[Path]) -> str:
+        if ambiguous := self._find(r"Ambiguous value for argument '([^']+)'"):
+            name, _, values = ambiguous.partition("=")
+            return f"{ambiguous}: several values; add --multirun to sweep over them, or write a list: {name}=[{values}]"
+        if self._text.startswith("while "):
+            return f"not valid YAML: {self._text}"
         file = self._find(r"In '([^']+)'")
         where = f"{file}.yaml: " if file else ""
         if key := self._find(r"Could not override '([^']+)'\. No match in the defaults list"):

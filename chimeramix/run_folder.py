@@ -49,7 +49,7 @@ class RunFolder:
         """The result of a finished run, else None."""
         try:
             return dict(json.loads((self.path / "result.json").read_text(encoding="utf-8")))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         except (OSError, ValueError) as error:
             raise UserError(f"{self.path / 'result.json'} is damaged ({error}); start anew with rerun=true") from error

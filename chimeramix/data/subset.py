@@ -32,15 +32,18 @@ def draw_subset(labels: Tensor, samples_per_class: int | None, seed: int, classe
         raise UserError(f"max_labels_per_class is {samples_per_class}: set it to 1 or more, or to null for all images")
     rng = np.random.default_rng(seed)
     numbers = labels.numpy()
+    counts = np.bincount(numbers, minlength=len(classes))
+    smallest = int(counts.argmin())
+    if samples_per_class is not None and counts[smallest] < samples_per_class:
+        available = int(counts[smallest])
+        remedy = f"set max_labels_per_class={available} or less" if available else "add images to it"
+        raise UserError(
+            f"max_labels_per_class is {samples_per_class} but class {classes[smallest]} has only {available} training "
+            f"images: {remedy}"
+        )
     chosen: list[int] = []
-    for label, name in enumerate(classes):
+    for label in range(len(classes)):
         members = np.flatnonzero(numbers == label)
-        if samples_per_class is not None and len(members) < samples_per_class:
-            remedy = f"set max_labels_per_class={len(members)} or less" if len(members) else "add images to it"
-            raise UserError(
-                f"max_labels_per_class is {samples_per_class} but class {name} has only {len(members)} training "
-                f"images: {remedy}"
-            )
         rng.shuffle(members)
         chosen += members[:samples_per_class].tolist()
     rng.shuffle(chosen)

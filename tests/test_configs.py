@@ -1,0 +1,324 @@
+"""The configuration tree: every documented command composes, to the papers' values, and names the same generator for
+both commands."""
+
+import itertools
+import logging
+import os
+import runpy
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+from hydra.core.plugins import Plugins
+
+from chimeramix import app
+from chimeramix.config import CONFIG_DIR, compose_settings
+from chimeramix.config_errors import options_of
+from chimeramix.errors import UserError
+from chimeramix.spec import generator_spec, identity_of
+
+ROOT = CONFIG_DIR.parent
+
+README_COMMANDS = """
+python train_generator.py +dataset=cifair10 +experiment=chimeramix_grid max_labels_per_class=5
+python train_classifier.py +dataset=cifair10 +experiment=chimeramix_grid max_labels_per_class=5
+python train_generator.py +dataset=cifair10 +experiment=chimeramix_segmentation max_labels_per_class=5
+python train_classifier.py +dataset=cifair10 +experiment=chimeramix_segmentation max_labels_per_class=5
+python train_generator.py +dataset=cifair100 +experiment=chimeramix_grid max_labels_per_class=5
+python train_classifier.py +dataset=cifair100 +experiment=chimeramix_grid max_labels_per_class=5
+python train_generator.py +dataset=cifair100 +experiment=chimeramix_segmentation max_labels_per_class=5
+python train_classifier.py +dataset=cifair100 +experiment=chimeramix_segmentation max_labels_per_class=5
+python train_generator.py +dataset=stl10 +experiment=chimeramix_grid max_labels_per_class=5
+python train_classifier.py +dataset=stl10 +experiment=chimeramix_grid max_labels_per_class=5
+python train_generator.py +dataset=stl10 +experiment=chimeramix_segmentation max_labels_per_class=5
+python train_classifier.py +dataset=stl10 +experiment=chimeramix_segmentation max_labels_per_class=5
+""".strip().splitlines()
+
+SWEEP = (
+    'python train_{role}.py "+dataset=glob(*)" "+experiment=glob(*)" "max_labels_per_class=5,10,20,30,50,100" '
+    '"seed=range(0,5)" "hydra.launcher.partition=gpu_short" --multirun'
+)
+
+SLURM = "hydra_plugins.hydra_submitit_launcher.submitit_launcher.SlurmLauncher"
+SWEEPER = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
+
+DATASETS = options_of("dataset", [CONFIG_DIR])
+EXPERIMENTS = options_of("experiment", [CONFIG_DIR])
+ROLES = ("generator", "classifier")
+
+
+def parse(command):
+    """Role and arguments of a `python train_ROLE.py ...` line."""
+    python, script, *words = shlex.split(command)
+    assert python == "python"
+    return script.removeprefix("train_").removesuffix(".py"), words
+
+
+@pytest.mark.parametrize("command", README_COMMANDS)
+def test_readme_commands_compose(command):
+    role, words = parse(command)
+    settings = compose_settings(role, words)
+    assert settings.role == role
+    assert settings.names["dataset"] == settings.values["dataset"]["name"] == words[0].split("=")[1]
+    assert settings.names["experiment"] == words[1].split("=")[1]
+    assert settings.values["max_labels_per_class"] == 5
+    assert settings.values["seed"] == settings.values["split_seed"] == 0
+
+
+@pytest.mark.parametrize("dataset", DATASETS)
+@pytest.mark.parametrize("role", ROLES)
+def test_every_dataset_composes_with_every_experiment(role, dataset):
+    for experiment in EXPERIMENTS:
+        settings = compose_settings(role, [f"+dataset={dataset}", f"+experiment={experiment}"])
+        assert settings.names["experiment"] == experiment
+        assert settings.values["dataset"]["name"] == dataset.rsplit("/", 1)[-1]
+        assert settings.values["method"], f"{experiment} names no method"
+
+
+@pytest.mark.parametrize("group", ["augment", "generator", "loss", "mask", "mixer", "model"])
+def test_every_option_composes(group):
+    parts = ["+dataset=cifair10", "+experiment=chimeramix_grid"]
+    for option in options_of(group, [CONFIG_DIR]):
+        assert compose_settings("classifier", [*parts, f"{group}={option}"]).names[group] == option
+
+
+def test_both_commands_have_one_tree():
+    words = ["+dataset=stl10", "+experiment=chimeramix_segmentation", "seed=3"]
+    assert compose_settings("generator", words).values == compose_settings("classifier", words).values
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_sweeps_expand_to_all_runs_on_slurm(role, tmp_path, monkeypatch):
+    launched = []
+
+    def launch(self, job_overrides, initial_job_idx):
+        assert initial_job_idx == len(launched)
+        launched.extend(job_overrides)
+        assert len(job_overrides) <= 1000  # Slurm's limit of an array, unless its administrator raised it
+        launcher = self.config.hydra.launcher
+        assert (launcher.partition, launcher.gpus_per_node) == ("gpu_short", 1)
+        assert launcher._target_ == SLURM
+        return []
+
+    # Hydra loads its plugins' modules a second time: these are the classes that it uses.
+    launcher, sweeper = (Plugins.instance().class_name_to_class[name] for name in (SLURM, SWEEPER))
+    monkeypatch.setattr(launcher, "launch", launch)
+    # Hydra composes every single job beforehand, minutes of work; the product is what this test is about.
+    monkeypatch.setattr(sweeper, "validate_batch_is_legal", lambda self, batch: None)
+    (tmp_path / "srun").touch(mode=0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    monkeypatch.setattr(app, "_failures", [])
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
+    parsed, words = parse(SWEEP.format(role=role))
+    assert parsed == role
+    monkeypatch.setattr(sys, "argv", [f"train_{role}.py", *words])
+    runpy.run_path(str(ROOT / f"train_{role}.py"), run_name="__main__")
+
+    datasets = [name for name in DATASETS if "/" not in name]
+    experiments = [name for name in EXPERIMENTS if "/" not in name]
+    assert datasets == ["cifair10", "cifair100", "stl10"]
+    assert {"baseline", "chimeramix_grid", "chimeramix_segmentation"} <= set(experiments)
+    expected = itertools.product(datasets, experiments, (5, 10, 20, 30, 50, 100), range(5))
+    assert sorted(map(tuple, launched)) == sorted(
+        (f"+dataset={dataset}", f"+experiment={experiment}", f"max_labels_per_class={count}", f"seed={seed}")
+        for dataset, experiment, count, seed in expected
+    )
+    settings = compose_settings(role, list(launched[-1]))
+    assert (settings.values["max_labels_per_class"], settings.values["seed"]) == (100, 4)
+
+
+def leaf(values, path):
+    for key in path.split("."):
+        values = values[key]
+    return values
+
+
+# ChimeraMix, section 4.1 and appendix C.
+CIFAIR = {
+    "epochs": 200,
+    "batch_size": 10,
+    "optimizer.lr": 0.0046,
+    "optimizer.weight_decay": 0.0053,
+    "optimizer.momentum": 0.9,
+    "optimizer.nesterov": True,
+    "epoch_labels_per_class": 500,
+    "dataset.image_size": 32,
+    "model.depth": 16,
+    "model.width": 8,
+    "augment.flip": 0.5,
+    "mixer.probability": 0.5,
+    "generator.epochs": 200,
+    "generator.batch_size": 64,
+    "generator.epoch_labels_per_class": 500,
+    "generator.image_size": 64,
+    "generator.optimizer.lr": 0.0002,
+    "generator.optimizer.betas": [0.5, 0.999],
+    "generator.schedule.milestones": [0.3, 0.6, 0.8],
+    "generator.features": 64,
+    "generator.reconstruction_weight": 1000,
+}
+STL10 = CIFAIR | {
+    "batch_size": 16,
+    "optimizer.lr": 0.0074,
+    "optimizer.weight_decay": 0.00041,
+    "epoch_labels_per_class": 120,
+    "dataset.image_size": 96,
+    "model.name": "resnet50",
+    "model.stem": "imagenet",
+    "generator.batch_size": 8,
+    "generator.epoch_labels_per_class": 30,
+    "generator.image_size": 96,
+}
+del STL10["model.depth"], STL10["model.width"]
+
+
+@pytest.mark.parametrize(
+    ("dataset", "experiment", "expected"),
+    [
+        ("cifair10", "chimeramix_grid", CIFAIR | {"mask.mix_size": 4}),
+        ("cifair100", "chimeramix_grid", CIFAIR | {"mask.mix_size": 4}),
+        ("cifair10", "chimeramix_segmentation", CIFAIR | {"mask.scale": 60, "mask.sigma": 0.8}),
+        ("cifair100", "chimeramix_segmentation", CIFAIR | {"mask.scale": 60, "mask.sigma": 0.8}),
+        ("stl10", "chimeramix_grid", STL10 | {"mask.mix_size": 4}),
+        ("stl10", "chimeramix_segmentation", STL10 | {"mask.scale": 400, "mask.sigma": 0.8}),
+    ],
+)
+def test_papers_values_arrive(dataset, experiment, expected):
+    for role in ROLES:
+        values = compose_settings(role, [f"+dataset={dataset}", f"+experiment={experiment}"]).values
+        assert {path: leaf(values, path) for path in expected} == expected
+        assert values["generator"]["mask"] == values["mixer"]["mask"] == values["mask"]
+
+
+def test_baseline_mixes_nothing():
+    values = compose_settings("classifier", ["+dataset=cifair10", "+experiment=baseline"]).values
+    assert values["mixer"]["_target_"] == "chimeramix.mixing.Identity"
+    assert values["generator"] is values["mask"] is None
+
+
+def test_dataset_size_moves_the_generators():
+    values = compose_settings("generator", ["+dataset=stl10", "+experiment=chimeramix_grid", "dataset.image_size=48"])
+    assert values.values["generator"]["image_size"] == 64
+
+
+GRID = ("+dataset=cifair10", "+experiment=chimeramix_grid", "max_labels_per_class=5")
+SEGMENTS = ("+dataset=cifair10", "+experiment=chimeramix_segmentation", "max_labels_per_class=5")
+
+
+def generator_identity(role, *words, facts=None):
+    return identity_of(generator_spec(compose_settings(role, list(words)).values, facts or {}))
+
+
+def test_golden_identity():
+    """Changes when a generator's defaults or the way of hashing do: then all trained generators are orphaned, which a
+    change of defaults may want (raise `spec.FORMAT`, note it in the changelog) and a refactoring must not."""
+    assert generator_identity("generator", *GRID) == "9c77e84ad23a"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        (),
+        ("seed=3",),
+        ("generator.epochs=20", "generator.optimizer.lr=0.001"),
+        ("mask.mix_size=2",),
+        ("max_labels_per_class=null",),
+        ("generator=chimera_official",),
+        ("machine.device=cpu", "generator.discriminator.features=8"),
+    ],
+    ids=" ".join,
+)
+def test_same_overrides_name_the_same_generator_in_both_commands(words):
+    assert generator_identity("generator", *GRID, *words) == generator_identity("classifier", *GRID, *words)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("model=resnet18",),
+        ("model.dropout=0",),
+        ("optimizer.lr=0.1",),
+        ("epochs=3",),
+        ("batch_size=7",),
+        ("epoch_labels_per_class=9",),
+        ("mixer.probability=0.9",),
+        ("mixer.resize=official",),
+        ("mixer=none",),
+        ("augment.padding=2",),
+        ("method=mine",),
+        ("machine.workers=1", "machine.runs_dir=elsewhere", "machine.data_dir=there", "machine.compile=true"),
+        ("machine.device=cpu", "machine.precision=fp16"),
+        ("monitor.evaluate_every=1", "monitor.keep_checkpoint=false"),
+        ("wandb.mode=offline", "wandb.tags=[a]"),
+        ("rerun=true",),
+        ("mask.segment_size.classifier=16",),
+        ("generator.reconstruction_weight=1000.0",),
+        ("generator.adversarial_weight=1.0",),
+    ],
+    ids=" ".join,
+)
+def test_generator_does_not_depend_on(words):
+    assert generator_identity("classifier", *SEGMENTS, *words) == generator_identity("generator", *SEGMENTS)
+
+
+def test_generator_depends_on():
+    changes = [
+        (),
+        ("seed=1",),
+        ("split_seed=1",),
+        ("seed=1", "split_seed=0"),
+        ("max_labels_per_class=10",),
+        ("max_labels_per_class=null",),
+        ("dataset.image_size=28",),
+        ("generator.epochs=100",),
+        ("generator.batch_size=32",),
+        ("generator.image_size=32",),
+        ("generator.blocks=6",),
+        ("generator.split=1",),
+        ("generator.features=32",),
+        ("generator.fake=fresh",),
+        ("generator.optimizer.lr=0.001",),
+        ("generator.discriminator.stride=1",),
+        ("generator.augment.flip=0",),
+        ("generator.include_self=false",),
+        ("mask.select=one",),
+        ("mask.scale=61",),
+        ("mask.segment_size.generator=32",),
+    ]
+    identities = [generator_identity("classifier", *SEGMENTS, *words) for words in changes]
+    identities += [
+        generator_identity("classifier", *GRID),
+        generator_identity("classifier", "+dataset=cifair100", *SEGMENTS[1:]),
+        generator_identity("classifier", *SEGMENTS, facts={"fingerprint": "other images"}),
+    ]
+    assert len(set(identities)) == len(identities)
+
+
+def test_a_folders_place_is_not_what_it_holds():
+    words = ("+dataset=own/image_folder", *GRID[1:])
+    facts = {"fingerprint": "0"}
+    here, there = (generator_identity("generator", *words, f"dataset.root={root}", facts=facts) for root in "ab")
+    assert here == there
+    assert here != generator_identity("generator", *words, "dataset.root=a", facts={"fingerprint": "1"})
+
+
+def test_mask_of_each_stage_has_its_own_segment_size():
+    words = [*SEGMENTS, "mask.segment_size={generator:48,classifier:24}"]
+    values = compose_settings("classifier", words).values
+    assert values["generator"]["mask"]["segment_size"] == 48
+    assert values["mixer"]["mask"]["segment_size"] == values["mask"]["segment_size"] == 24
+
+
+def test_a_folder_of_further_options(tmp_path):
+    """What `--config-dir` adds is found, and suggested."""
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment" / "mine.yaml").write_text("# @package _global_\ndefaults: [baseline]\nepochs: 7\n")
+    words = ["+dataset=cifair10", "+experiment=mine"]
+    assert compose_settings("classifier", words, str(tmp_path)).values["epochs"] == 7
+    with pytest.raises(UserError, match=r"experiment=mime: .*; did you mean mine\?"):
+        compose_settings("classifier", ["+dataset=cifair10", "+experiment=mime"], str(tmp_path))
+    with pytest.raises(UserError, match="absent: no such folder"):
+        compose_settings("classifier", words, str(Path(tmp_path, "absent")))

@@ -1,0 +1,110 @@
+"""Imports point one way: entry points -> runs and what surrounds them -> training -> parts -> leaves."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import chimeramix
+
+PACKAGE = Path(chimeramix.__file__).parent
+ROOT = PACKAGE.parent
+
+LEAVES = {"types", "errors", "streams", "machine", "optimize"}
+PARTS = {"data", "augment", "mixing", "masks", "generators", "models", "losses"}
+TRAINING = {"training"}
+
+# Which modules may know a library that shapes whatever knows it.
+CONFINED = {
+    "omegaconf": {"config", "config_schema", "app"},
+    "hydra": {"config", "config_check", "build", "app"},
+    "wandb": {"training"},
+    "skimage": {"data"},
+}
+
+
+def name_of(path):
+    """`chimeramix/data/subset.py` is `data.subset`, `chimeramix/data/__init__.py` is `data`."""
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(part for part in parts if part != "__init__")
+
+
+def imports_of(path):
+    """Dotted names of all modules that a file imports, at its top or within a function."""
+    found = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            # `from chimeramix import build` imports chimeramix.build.
+            whole = node.module == "chimeramix"
+            found += [f"chimeramix.{alias.name}" for alias in node.names] if whole else [node.module]
+    return found
+
+
+MODULES = {name_of(path): imports_of(path) for path in sorted(PACKAGE.rglob("*.py"))}
+
+
+def own(module):
+    """First parts of the package's modules that a module imports: `data`, `types`, ..."""
+    return {name.split(".")[1] for name in MODULES[module] if name.startswith("chimeramix.")}
+
+
+def test_all_layers_are_there():
+    heads = {name.split(".")[0] for name in MODULES}
+    assert heads >= LEAVES | PARTS | TRAINING | {"app", "build", "cli", "config", "runs", "spec"}
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_point_one_way(module):
+    head = module.split(".")[0]
+    if head in LEAVES:
+        assert own(module) <= LEAVES
+    elif head in PARTS:
+        assert own(module) <= LEAVES | {head}
+    elif head in TRAINING:
+        assert own(module) <= LEAVES | PARTS | TRAINING
+    else:
+        # What surrounds training may know it all; but nobody below knows the command line.
+        assert own(module).isdisjoint({"app", "cli"}) or head in ("app", "cli", "__main__")
+    assert not any(name.startswith("train_") for name in MODULES[module]), "nothing imports an entry point"
+
+
+@pytest.mark.parametrize(("library", "allowed"), CONFINED.items())
+def test_libraries_stay_where_they_are_known(library, allowed):
+    users = {
+        module.split(".")[0]
+        for module, names in MODULES.items()
+        if any(name == library or name.startswith(f"{library}.") for name in names)
+    }
+    assert users <= allowed
+
+
+@pytest.mark.parametrize("role", ["generator", "classifier"])
+def test_entry_points_hold_no_logic(role):
+    path = ROOT / f"train_{role}.py"
+    assert set(imports_of(path)) == {"hydra", "omegaconf", "chimeramix.app"}
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 30
+
+
+def test_mixers_need_nothing_but_torch():
+    """They are for other people's training loops, too."""
+    program = """
+import importlib.abc, sys
+
+class Refuse(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {"hydra", "omegaconf", "skimage", "wandb", "torchvision", "PIL", "matplotlib", "yaml"}:
+            raise ImportError(f"{name} is not to be imported")
+
+sys.meta_path.insert(0, Refuse())
+import chimeramix.mixing
+print(*sorted(name for name in sys.modules if name.startswith("chimeramix.")))
+"""
+    done = subprocess.run([sys.executable, "-W", "error", "-c", program], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    loaded = {name.split(".")[1] for name in done.stdout.split()}
+    assert loaded <= LEAVES | {"mixing"}
