@@ -3,35 +3,24 @@
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 import yaml
 from safetensors.torch import save_file
 
 from chimeramix import build
+from chimeramix.assembly import Parts, Run, classifier_parts, generator_parts
 from chimeramix.config import Settings
-from chimeramix.config_check import as_user_error
-from chimeramix.data.loader import EpochLoader
-from chimeramix.data.subset import epoch_repeats
-from chimeramix.data.views import Normalize, Views
 from chimeramix.machine import Machine
-from chimeramix.optimize import Optimisation
 from chimeramix.run_folder import RunFolder
 from chimeramix.spec import FORMAT, classifier_spec, generator_spec, identity_of
 from chimeramix.streams import RunStreams
-from chimeramix.trained_generator import load_generator
 from chimeramix.training.checkpoint import load_checkpoint, write_atomically
-from chimeramix.training.classifier import ClassifierTraining
-from chimeramix.training.evaluation import Evaluation, evaluate
-from chimeramix.training.generator import GeneratorTraining
-from chimeramix.training.loop import Training, fit
+from chimeramix.training.loop import fit
 from chimeramix.training.metrics import read_metrics
 from chimeramix.training.pictures import draw_curves
-from chimeramix.training.tracking import Tracker, WandbTracker
-from chimeramix.types import DataSource, Mask
+from chimeramix.training.tracking import WandbTracker
 
 log = logging.getLogger(__name__)
 
@@ -61,118 +50,20 @@ def train(settings: Settings) -> None:
         return
 
     machine.make_reproducible()
-    run = _Run(settings, machine, source, facts, folder, RunStreams(values["seed"], machine.device))
-    parts = _generator_parts(run) if settings.role == "generator" else _classifier_parts(run)
+    run = Run(settings, machine, source, facts, folder, RunStreams(values["seed"], machine.device))
+    parts = generator_parts(run) if settings.role == "generator" else classifier_parts(run)
     with folder.lock():
         if values["rerun"]:
             folder.clear()
         elif _report_if_finished(folder):  # another process finished it while this one waited
             return
         checkpoint = folder.path / "checkpoint.pt"
-        if checkpoint.exists():
-            load_checkpoint(checkpoint, folder.identity)  # refuses a damaged one before anything is written
-        _train_in_folder(run, parts, generator_identity)
+        # Read here, so that a damaged one is refused before anything is written.
+        state = load_checkpoint(checkpoint, folder.identity) if checkpoint.exists() else None
+        _train_in_folder(run, parts, generator_identity, state)
 
 
-@dataclass
-class _Run:
-    settings: Settings
-    machine: Machine
-    source: DataSource
-    facts: dict[str, Any]
-    folder: RunFolder
-    streams: RunStreams
-
-    def __post_init__(self) -> None:
-        self.values = self.settings.values
-        self.tracker = Tracker()  # replaced once the folder exists
-
-
-@dataclass(frozen=True)
-class _Parts:
-    """A training that is ready to start, and what the record tells about it."""
-
-    training: Training
-    weights: torch.nn.Module
-    data: build.TrainingImages
-    views: Views
-    mask: Mask | None
-    num_test: int | None
-
-
-def _generator_parts(run: _Run) -> _Parts:
-    generator = build.generator(run.values)
-    data = build.training_images(run.source, run.values)
-    subset = build.subset(data, generator.image_size)
-    build.try_augment(generator.augment, subset, "generator.augment")
-    views = build.views(subset.to(run.machine.device), generator.augment, run.source, run.streams)
-    normalize = Normalize(run.source.mean, run.source.std, run.machine.device)
-    with as_user_error("generator"):
-        training = GeneratorTraining(
-            generator,
-            views,
-            epoch_repeats(generator.epoch_labels_per_class, data.smallest_class),
-            run.streams,
-            run.machine,
-            run.folder.path,
-            run.values["monitor"]["pictures_every"],
-            normalize.inverse,
-            lambda name, path: run.tracker.log_image(name, path),
-        )
-    return _Parts(training, generator.network, data, views, generator.mask, None)
-
-
-def _classifier_parts(run: _Run) -> _Parts:
-    values, machine, source = run.values, run.machine, run.source
-    network = None
-    if build.mixer_class(values).needs_generator:
-        network = load_generator(run.settings, run.facts, machine)
-    data = build.training_images(source, values)
-    augment = build.part(values, "augment")
-    subset = build.subset(data, source.image_size)
-    build.try_augment(augment, subset, "augment")
-    views = build.views(subset.to(machine.device), augment, source, run.streams)
-    num_classes = len(data.classes)
-    mixer = build.mixer(values, views, run.streams, num_classes, network)
-
-    model = build.model(values, num_classes).to(machine.device)
-    if machine.compile:
-        model.compile()
-    repeats = epoch_repeats(values["epoch_labels_per_class"], data.smallest_class)
-    loader = EpochLoader(views, values["batch_size"], repeats, run.streams["order"])
-    with as_user_error("optimizer"):
-        optimisation = Optimisation(
-            model.parameters(),
-            build.part(values, "optimizer"),
-            build.part(values, "schedule"),
-            values["epochs"] * len(loader),
-            machine,
-        )
-    test = source.test()
-    test_images = test.read(range(len(test.labels))).to(machine.device)
-    test_labels = test.labels.to(machine.device)
-    normalize = Normalize(source.mean, source.std, machine.device)
-
-    def evaluate_on_test(model: torch.nn.Module) -> Evaluation:
-        return evaluate(model, test_images, test_labels, num_classes, normalize, machine)
-
-    training = ClassifierTraining(
-        model,
-        mixer,
-        build.part(values, "loss").to(machine.device),
-        loader,
-        optimisation,
-        values["epochs"],
-        evaluate_on_test,
-        values["monitor"]["evaluate_every"],
-        data.classes,
-        machine,
-        run.folder.path,
-    )
-    return _Parts(training, model, data, views, getattr(mixer, "mask", None), len(test.labels))
-
-
-def _train_in_folder(run: _Run, parts: _Parts, generator_identity: str | None) -> None:
+def _train_in_folder(run: Run, parts: Parts, generator_identity: str | None, state: dict[str, Any] | None) -> None:
     values, folder, data = run.values, run.folder, parts.data
     config = yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
     folder.describe(config, data.split(values["split_seed"]), run.machine.describe())
@@ -196,6 +87,7 @@ def _train_in_folder(run: _Run, parts: _Parts, generator_identity: str | None) -
             run.machine,
             run.tracker,
             values["monitor"]["checkpoint_seconds"],
+            state,
         )
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in parts.weights.state_dict().items()}
         metadata = {"identity": folder.identity}
@@ -210,7 +102,7 @@ def _train_in_folder(run: _Run, parts: _Parts, generator_identity: str | None) -
         log.info("%s", _summary(folder, result))
 
 
-def _result(run: _Run, parts: _Parts, generator_identity: str | None, last: dict[str, Any]) -> dict[str, Any]:
+def _result(run: Run, parts: Parts, generator_identity: str | None, last: dict[str, Any]) -> dict[str, Any]:
     values, names = run.values, run.settings.names
     return {
         "format": FORMAT,

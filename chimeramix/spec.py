@@ -4,6 +4,19 @@ import hashlib
 import json
 from typing import Any
 
+CLASSIFIER_KEYS = (
+    "epochs",
+    "batch_size",
+    "epoch_labels_per_class",
+    "optimizer",
+    "schedule",
+    "model",
+    "augment",
+    "mixer",
+    "loss",
+)
+"""What a classifier's numbers depend on and its generator's do not."""
+
 FORMAT = 1  # of specs and result records; raised when the same values would give other numbers
 
 
@@ -14,22 +27,11 @@ def generator_spec(values: dict[str, Any], facts: dict[str, Any]) -> dict[str, A
 
 def classifier_spec(values: dict[str, Any], facts: dict[str, Any], generator_identity: str | None) -> dict[str, Any]:
     """The same for a classifier; its generator counts by identity, and only where its mixer uses one."""
-    own = (
-        "epochs",
-        "batch_size",
-        "epoch_labels_per_class",
-        "optimizer",
-        "schedule",
-        "model",
-        "augment",
-        "mixer",
-        "loss",
-    )
     return {
         "format": FORMAT,
         "role": "classifier",
         **_common(values, facts),
-        **{key: values[key] for key in own},
+        **{key: values[key] for key in CLASSIFIER_KEYS},
         "generator": generator_identity,
     }
 

@@ -14,23 +14,10 @@ from chimeramix.config import Settings
 from chimeramix.errors import UserError
 from chimeramix.machine import Machine
 from chimeramix.run_folder import RunFolder
-from chimeramix.spec import generator_spec
+from chimeramix.spec import CLASSIFIER_KEYS, generator_spec
 
-# What only the classifier reads: dropping these overrides leaves the command that trains its generator.
-_CLASSIFIER_KEYS = {
-    "epochs",
-    "batch_size",
-    "epoch_labels_per_class",
-    "optimizer",
-    "schedule",
-    "model",
-    "augment",
-    "mixer",
-    "loss",
-    "method",
-    "rerun",
-    "monitor",
-}
+# Dropping these overrides of a classifier's command leaves the command that trains its generator.
+_NOT_THE_GENERATORS = {*CLASSIFIER_KEYS, "method", "rerun", "monitor"}
 
 
 def load_generator(settings: Settings, facts: dict[str, Any], machine: Machine) -> nn.Module:
@@ -58,7 +45,7 @@ def load_generator(settings: Settings, facts: dict[str, Any], machine: Machine) 
 
 def generator_command(overrides: list[str]) -> str:
     """The command that trains the generator which a classifier with these overrides looks for."""
-    kept = [word for word in overrides if re.split(r"[.=@]", word.lstrip("+~"))[0] not in _CLASSIFIER_KEYS]
+    kept = [word for word in overrides if re.split(r"[.=@]", word.lstrip("+~"))[0] not in _NOT_THE_GENERATORS]
     script = Path(__file__).resolve().parent.parent / "train_generator.py"
     here = Path.cwd()
     return shlex.join(["python", str(script.relative_to(here) if script.is_relative_to(here) else script), *kept])

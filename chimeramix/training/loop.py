@@ -14,7 +14,7 @@ from chimeramix.data.loader import EpochLoader
 from chimeramix.errors import Interrupted, RunFailure
 from chimeramix.machine import Machine
 from chimeramix.streams import RunStreams
-from chimeramix.training.checkpoint import load_checkpoint, save_checkpoint
+from chimeramix.training.checkpoint import save_checkpoint
 from chimeramix.training.metrics import EpochMeans, MetricsFile
 from chimeramix.training.stopping import StopRequest
 from chimeramix.training.tracking import Tracker
@@ -55,11 +55,13 @@ def fit(
     machine: Machine,
     tracker: Tracker,
     checkpoint_seconds: float,
+    state: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Trains to the last epoch, from `folder/checkpoint.pt` on where there is one.
+    """Trains to the last epoch, from the beginning or from a checkpoint's `state` on.
 
-    A checkpoint is written every `checkpoint_seconds`, at the end, and when SIGINT or SIGTERM arrives. It holds all
-    that the rest of the training depends on, so a resumed training ends with the bits of an uninterrupted one.
+    A checkpoint is written to `folder/checkpoint.pt` every `checkpoint_seconds`, at the end, and when SIGINT or SIGTERM
+    arrives. It holds all that the rest of the training depends on, so a resumed training ends with the bits of an
+    uninterrupted one.
 
     Returns:
         The last epoch's record, `seconds` replaced by those of the whole training.
@@ -67,14 +69,12 @@ def fit(
     Raises:
         Interrupted: after a signal, the state saved.
         RunFailure: where a loss is no longer finite or a file can't be written.
-        UserError: for a checkpoint that is damaged or belongs to another run.
     """
     path = folder / "checkpoint.pt"
     means = EpochMeans(machine.device)
     done: dict[str, Any] = {"epoch": 0, "step": 0, "seconds": 0.0, "epoch_seconds": 0.0, "metrics_size": 0, "last": {}}
 
-    if path.exists():
-        state = load_checkpoint(path, identity)
+    if state is not None:
         training.load_state_dict(state["training"])
         training.loader.load_state_dict(state["loader"])
         streams.load_state_dict(state["streams"])

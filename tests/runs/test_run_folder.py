@@ -135,7 +135,7 @@ def test_records_of_an_epoch(uninterrupted: dict[str, Path]) -> None:
 def test_a_finished_run_is_reported_without_training(
     uninterrupted: dict[str, Path], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(package_runs, "_generator_parts", None)  # would fail if a training were built
+    monkeypatch.setattr(package_runs, "generator_parts", None)  # would fail if a training were built
     with caplog.at_level("INFO"):
         run("generator", uninterrupted["generator"].parents[1])
     assert len(caplog.messages) == 1

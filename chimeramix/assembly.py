@@ -1,0 +1,132 @@
+"""Assembles what a run trains, from its settings; nothing is written here."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from chimeramix import build
+from chimeramix.config import Settings
+from chimeramix.config_check import as_user_error
+from chimeramix.data.loader import EpochLoader
+from chimeramix.data.subset import epoch_repeats
+from chimeramix.data.views import Normalize, Views
+from chimeramix.machine import Machine
+from chimeramix.optimize import Optimisation
+from chimeramix.run_folder import RunFolder
+from chimeramix.streams import RunStreams
+from chimeramix.trained_generator import load_generator
+from chimeramix.training.classifier import ClassifierTraining
+from chimeramix.training.evaluation import Evaluation, evaluate
+from chimeramix.training.generator import GeneratorTraining
+from chimeramix.training.loop import Training
+from chimeramix.training.tracking import Tracker
+from chimeramix.types import DataSource, Mask
+
+
+@dataclass
+class Run:
+    """What is known of a run before its parts are built."""
+
+    settings: Settings
+    machine: Machine
+    source: DataSource
+    facts: dict[str, Any]
+    folder: RunFolder
+    streams: RunStreams
+
+    def __post_init__(self) -> None:
+        self.values = self.settings.values
+        self.tracker = Tracker()  # replaced once the folder exists
+
+
+@dataclass(frozen=True)
+class Parts:
+    """A training that is ready to start, but for the superpixels, and what the record tells about it.
+
+    Attributes:
+        weights: the network whose weights are the run's outcome.
+        mask: the mask that decides whether the views need superpixels; None for no mask.
+        num_test: size of the test set; None where there is no test.
+    """
+
+    training: Training
+    weights: torch.nn.Module
+    data: build.TrainingImages
+    views: Views
+    mask: Mask | None
+    num_test: int | None
+
+
+def generator_parts(run: Run) -> Parts:
+    """A generator and the pairs it trains on. Raises `UserError`."""
+    generator = build.generator(run.values)
+    data = build.training_images(run.source, run.values)
+    subset = build.subset(data, generator.image_size)
+    build.try_augment(generator.augment, subset, "generator.augment")
+    views = build.views(subset.to(run.machine.device), generator.augment, run.source, run.streams)
+    normalize = Normalize(run.source.mean, run.source.std, run.machine.device)
+    with as_user_error("generator"):
+        training = GeneratorTraining(
+            generator,
+            views,
+            epoch_repeats(generator.epoch_labels_per_class, data.smallest_class),
+            run.streams,
+            run.machine,
+            run.folder.path,
+            run.values["monitor"]["pictures_every"],
+            normalize.inverse,
+            lambda name, path: run.tracker.log_image(name, path),
+        )
+    return Parts(training, generator.network, data, views, generator.mask, None)
+
+
+def classifier_parts(run: Run) -> Parts:
+    """A classifier, its batches, mixer and test set. Raises `UserError`, for a missing generator too."""
+    values, machine, source = run.values, run.machine, run.source
+    network = None
+    if build.mixer_class(values).needs_generator:
+        network = load_generator(run.settings, run.facts, machine)
+    data = build.training_images(source, values)
+    augment = build.part(values, "augment")
+    subset = build.subset(data, source.image_size)
+    build.try_augment(augment, subset, "augment")
+    views = build.views(subset.to(machine.device), augment, source, run.streams)
+    num_classes = len(data.classes)
+    mixer = build.mixer(values, views, run.streams, num_classes, network)
+
+    model = build.model(values, num_classes).to(machine.device)
+    if machine.compile:
+        model.compile()
+    repeats = epoch_repeats(values["epoch_labels_per_class"], data.smallest_class)
+    loader = EpochLoader(views, values["batch_size"], repeats, run.streams["order"])
+    with as_user_error("optimizer"):
+        optimisation = Optimisation(
+            model.parameters(),
+            build.part(values, "optimizer"),
+            build.part(values, "schedule"),
+            values["epochs"] * len(loader),
+            machine,
+        )
+    test = source.test()
+    test_images = test.read(range(len(test.labels))).to(machine.device)
+    test_labels = test.labels.to(machine.device)
+    normalize = Normalize(source.mean, source.std, machine.device)
+
+    def evaluate_on_test(model: torch.nn.Module) -> Evaluation:
+        return evaluate(model, test_images, test_labels, num_classes, normalize, machine)
+
+    training = ClassifierTraining(
+        model,
+        mixer,
+        build.part(values, "loss").to(machine.device),
+        loader,
+        optimisation,
+        values["epochs"],
+        evaluate_on_test,
+        values["monitor"]["evaluate_every"],
+        data.classes,
+        machine,
+        run.folder.path,
+    )
+    return Parts(training, model, data, views, getattr(mixer, "mask", None), len(test.labels))
