@@ -155,6 +155,9 @@ def _readable_name(settings: Settings) -> str:
     values, names = settings.values, settings.names
     count = values["max_labels_per_class"]
     method = names.get("experiment") or names.get("mixer") or "run"
+    if settings.role == "generator":
+        # Experiments may share a generator: a name of theirs would let two processes begin it in two folders at once.
+        method = "_".join(filter(None, (names.get("generator"), names.get("mask"))))
     name = f"{values['dataset']['name']}-n{'all' if count is None else count}-{method}-s{values['seed']}"
     return name.replace("/", "_")
 
