@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from torch import Tensor
 from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
 
 from chimeramix.data.loader import EpochLoader
 from chimeramix.errors import Interrupted, RunFailure
@@ -98,7 +99,7 @@ def fit(
     steps = training.epochs * len(training.loader)
     log_every = math.ceil(training.epochs / _MOST_LOG_LINES)
     bar = tqdm(total=steps, initial=done["step"], unit="step", disable=not sys.stderr.isatty(), dynamic_ncols=True)
-    with bar, StopRequest() as stop:
+    with bar, logging_redirect_tqdm(), StopRequest() as stop:
         clock = saved = time.monotonic()
         while done["epoch"] < training.epochs:
             for batch in training.loader:
