@@ -135,19 +135,17 @@ def fit(
             means.clear()
             if done["epoch"] % log_every == 0 or done["epoch"] == training.epochs:
                 log.info("%s", _describe(record, training.epochs))
-            bar.set_postfix_str(_describe(record, training.epochs, short=True))
             clock = time.monotonic()
         save()
     return {**done["last"], "seconds": round(done["seconds"], 3)}
 
 
-def _describe(record: dict[str, Any], epochs: int, short: bool = False) -> str:
+def _describe(record: dict[str, Any], epochs: int) -> str:
     """One line: `epoch 10/200  loss 1.2345  test accuracy 56.7 %  12.3 s`."""
     skipped = {"epoch", "step", "lr", "seconds", "images_per_second", "test"}
     parts = [f"epoch {record['epoch']}/{epochs}"]
     parts += [f"{name} {value:.4f}" for name, value in record.items() if name not in skipped]
     if "test" in record:
         parts.append(f"test accuracy {100 * record['test']['accuracy']:.2f} %")
-    if not short:
-        parts.append(f"{record['seconds']:.1f} s")
+    parts.append(f"{record['seconds']:.1f} s")
     return "  ".join(parts)
