@@ -8,7 +8,7 @@ import pytest
 
 @pytest.fixture(autouse=True)
 def _logging_as_before() -> Iterator[None]:
-    """Commands set up logging for their process; in a test its handler would outlive the captured stream it writes to."""
+    """Commands set up logging for their process; in a test that handler would outlive the captured stream it has."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     yield
