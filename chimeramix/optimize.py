@@ -34,8 +34,12 @@ class Optimisation:
     ) -> None:
         self._parameters = list(parameters)
         self._optimizer = optimizer(self._parameters)
-        self._schedule = torch.optim.lr_scheduler.LambdaLR(self._optimizer, lambda step: schedule(step / total_steps))
+        self._schedule = schedule
+        self._total_steps = total_steps
+        self._initial_rates = [float(group["lr"]) for group in self._optimizer.param_groups]
+        self._steps = 0
         self._scaler = machine.scaler()
+        self._set_learning_rates()
 
     @property
     def learning_rate(self) -> float:
@@ -47,16 +51,24 @@ class Optimisation:
         self._scaler.scale(loss).backward(inputs=self._parameters)
         self._scaler.step(self._optimizer)
         self._scaler.update()
-        self._schedule.step()
+        self._steps += 1
+        self._set_learning_rates()
+
+    def _set_learning_rates(self) -> None:
+        # Not by torch's LambdaLR: where fp16 overflows in the first step, as it often does, the scaler leaves that step
+        # out and LambdaLR warns of a wrong order.
+        factor = self._schedule(self._steps / self._total_steps)
+        for group, initial in zip(self._optimizer.param_groups, self._initial_rates, strict=True):
+            group["lr"] = initial * factor
 
     def state_dict(self) -> dict[str, Any]:
         return {
             "optimizer": self._optimizer.state_dict(),
-            "schedule": self._schedule.state_dict(),
+            "steps": self._steps,
             "scaler": self._scaler.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self._optimizer.load_state_dict(state["optimizer"])
-        self._schedule.load_state_dict(state["schedule"])
+        self._steps = state["steps"]
         self._scaler.load_state_dict(state["scaler"])

@@ -66,8 +66,8 @@ class RunStreams:
         return state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        for name, stream in self._streams.items():
-            stream.load_state_dict(state[name])
+        for name in state.keys() - {"global", "global_cuda"}:
+            self[name].load_state_dict(state[name])  # streams too that nobody has asked for yet
         torch.set_rng_state(state["global"])
         if self._device.type == "cuda":
             torch.cuda.set_rng_state(state["global_cuda"], self._device)

@@ -67,6 +67,9 @@ class SameClassPartners:
     Args:
         views: makes the partner's view.
         rng: draws the partners.
+
+    Raises:
+        ValueError: on a call, for labels that are not class numbers, and for classes of which the subset has no image.
     """
 
     def __init__(self, views: Views, rng: RandomStream) -> None:
@@ -76,6 +79,7 @@ class SameClassPartners:
         self._members = labels.argsort(stable=True)
         self._count = labels.bincount(minlength=views.subset.num_classes)
         self._start = self._count.cumsum(0) - self._count
+        self._has_every_class = bool((self._count > 0).all())
         self._place = torch.empty_like(self._members)  # position of a sample among the members of its class
         self._place[self._members] = (
             torch.arange(len(labels), device=labels.device) - self._start[labels[self._members]]
@@ -88,7 +92,13 @@ class SameClassPartners:
 
     def index(self, batch: Batch, include_self: bool) -> Tensor:
         """`[B]` int64 positions in the subset. `ValueError` without `include_self` for a batch from elsewhere."""
+        if batch.labels.is_floating_point():
+            raise ValueError("partners of the same class need class numbers as labels, not soft labels")
         count, start = self._count[batch.labels], self._start[batch.labels]
+        # A batch of the subset needs no look at the data on the device.
+        if batch.index is None and not self._has_every_class and bool((count == 0).any()):
+            missing = batch.labels[count == 0].unique().tolist()
+            raise ValueError(f"the subset has no image of these classes to mix with: {missing}")
         draw = self._rng.uniform(len(batch))
         if include_self:
             return self._members[start + (draw * count).long().clamp(max=count - 1)]

@@ -79,6 +79,8 @@ class ChimeraTraining:
             )
         if min(reconstruction_weight, perceptual_weight, adversarial_weight) < 0:
             raise ValueError("the weights of the losses must not be negative")
+        if max(reconstruction_weight, perceptual_weight, adversarial_weight) == 0:
+            raise ValueError("one of the losses must have a weight above 0, or there is nothing to learn from")
         if fake not in ("reused", "fresh"):
             raise ValueError(f"fake must be reused or fresh, got {fake}")
         mask.check(image_size // 4)
@@ -160,7 +162,8 @@ class ChimeraTraining:
                 losses["adversarial"] = _distance_to(self.discriminator(composition), 1)
         if reconstructs:
             # Factor 2: the sum of two means over equally many images is twice the mean over all.
-            output, target = decoded[: 2 * pairs].float(), torch.cat([first.images, partner.images])
+            target = torch.cat([first.images, partner.images])
+            output = decoded[: 2 * pairs].to(target.dtype)  # from half precision under autocast
             if self.reconstruction_weight > 0:
                 losses["reconstruction"] = 2 * F.mse_loss(output, target)
             if self.perceptual_weight > 0:
@@ -211,5 +214,5 @@ class ChimeraTraining:
 
 
 def _distance_to(scores: Tensor, label: float) -> Tensor:
-    """Least-squares GAN loss: mean squared distance of all patch scores to a label, in float32."""
-    return (scores.float() - label).square().mean()
+    """Least-squares GAN loss: mean squared distance of all patch scores to a label, in float32 at least."""
+    return (scores.to(torch.promote_types(scores.dtype, torch.float32)) - label).square().mean()

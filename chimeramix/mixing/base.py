@@ -20,7 +20,7 @@ class Mixer(nn.Module):
     Args:
         num_classes: K.
         probability: share of batches that are mixed; the others pass unchanged with one-hot targets.
-        rng: all random draws; None seeds one from torch's global generator.
+        rng: all random draws; None makes one on the first batch's device, seeded as torch's global generator was.
     """
 
     needs_generator: ClassVar[bool] = False
@@ -34,7 +34,7 @@ class Mixer(nn.Module):
             raise ValueError(f"probability must be in [0, 1], got {probability}")
         self.num_classes = num_classes
         self.probability = probability
-        self.rng = rng or RandomStream(torch.initial_seed())
+        self.rng = rng
 
     def forward(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Takes `[B, C, H, W]` float images and `[B]` int64 or `[B, K]` float labels; returns images of the same shape
@@ -43,11 +43,13 @@ class Mixer(nn.Module):
 
     def mix(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """The same for a batch; one draw decides for all of its images."""
+        if self.rng is None:
+            self.rng = RandomStream(torch.initial_seed(), batch.images.device)
         if not self.rng.coin(self.probability):
             return batch.images, self.targets(batch.labels)
-        return self.compose(batch)
+        return self.compose(batch, self.rng)
 
-    def compose(self, batch: Batch) -> tuple[Tensor, Tensor]:
+    def compose(self, batch: Batch, rng: RandomStream) -> tuple[Tensor, Tensor]:
         raise NotImplementedError
 
     def check(self, image_size: int) -> None:

@@ -79,12 +79,12 @@ class ChimeraMix(Mixer):
         self.mask.check(self.generator.image_size // 4)
 
     @torch.no_grad()
-    def compose(self, batch: Batch) -> tuple[Tensor, Tensor]:
+    def compose(self, batch: Batch, rng: RandomStream) -> tuple[Tensor, Tensor]:
         partner = self.partners(batch, self.include_self)
         size = batch.images.shape[-1]
         both = self._resize(torch.cat([batch.images, partner.images]), self.generator.image_size)
         first, second = self.generator.encode(both).chunk(2)
-        mask = self.mask(batch, partner, first.shape[-1], self.rng)
+        mask = self.mask(batch, partner, first.shape[-1], rng)
         images = self.generator.decode(self.generator.mix(first, second, mask))
         return self._resize(images, size).to(batch.images.dtype), self.targets(batch.labels)
 
@@ -129,12 +129,12 @@ class DirectMix(Mixer):
         self.mask.check(self.direct_size or image_size)
 
     @torch.no_grad()
-    def compose(self, batch: Batch) -> tuple[Tensor, Tensor]:
+    def compose(self, batch: Batch, rng: RandomStream) -> tuple[Tensor, Tensor]:
         partner = self.partners(batch, self.include_self)
         size = batch.images.shape[-1]
         blend = self.direct_size or size
         first, second = self._resize(batch.images, blend), self._resize(partner.images, blend)
-        mask = self.mask(batch, partner, blend, self.rng)
+        mask = self.mask(batch, partner, blend, rng)
         return self._resize(torch.lerp(second, first, mask.to(first.dtype)), size), self.targets(batch.labels)
 
     @staticmethod

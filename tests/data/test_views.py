@@ -1,13 +1,13 @@
-"""Views, partners and the loader."""
+"""Normalised views of the subset, and partners of the same class."""
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from scipy.stats import chisquare
 from torchvision import transforms
 
 from chimeramix.augment.flip_crop import FlipCrop
-from chimeramix.data.loader import EpochLoader
 from chimeramix.data.views import Normalize, SameClassPartners, Views
 from chimeramix.streams import RandomStream
 from chimeramix.types import Batch, Subset
@@ -16,20 +16,32 @@ CPU = torch.device("cpu")
 LABELS = torch.tensor([1, 0, 2, 1, 0, 2, 1, 0, 2, 1, 1, 0])  # 4, 5 and 3 of a class
 
 
-def views_of(labels: torch.Tensor = LABELS) -> Views:
-    """Image number i is constant at pixel value i, so a batch tells which images it holds."""
-    images = torch.arange(len(labels), dtype=torch.uint8).view(-1, 1, 1, 1).expand(-1, 3, 8, 8)
-    subset = Subset(images, labels, int(labels.max()) + 1)
-    return Views(subset, FlipCrop(0.5, 0), Normalize([0, 0, 0], [1 / 255] * 3, CPU), RandomStream(0))
+def views_of(labels: torch.Tensor = LABELS, num_classes: int = 3, padding: int = 0) -> Views:
+    """Image i has columns 10 i, 10 i + 1, ...: the first tells its number, all of them the crop and the flip."""
+    columns = 10 * torch.arange(len(labels))[:, None] + torch.arange(8)
+    images = columns.to(torch.uint8)[:, None, None].expand(-1, 3, 8, 8)
+    segments = columns.to(torch.int16)[:, None].expand(-1, 8, 8)
+    normalize = Normalize([0, 0, 0], [1 / 255] * 3, CPU)  # leaves the numbers
+    return Views(Subset(images, labels, num_classes, segments), FlipCrop(0.5, padding), normalize, RandomStream(0))
 
 
-def test_normalisation_equals_torchvisions() -> None:
-    mean, std = [0.49, 0.5, 0.45], [0.2, 0.5, 0.26]
-    image = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
-    expected = transforms.Compose([transforms.ToTensor(), transforms.Normalize(mean, std)])(Image.fromarray(image))
-    pixels = torch.from_numpy(image).permute(2, 0, 1)
+def positions(index: torch.Tensor, labels: torch.Tensor = LABELS) -> Batch:
+    return Batch(torch.empty(len(index), 0), labels[index], index)
+
+
+@pytest.mark.parametrize(("mean", "std"), [([0.49, 0.5, 0.45], [0.2, 0.5, 0.26]), ([0.5] * 3, [0.5] * 3)])
+def test_normalisation_equals_torchvisions(mean: list[float], std: list[float]) -> None:
+    image = np.arange(256 * 3, dtype=np.int64).reshape(16, 16, 3) % 256
+    picture = Image.fromarray(image.astype(np.uint8))
+    expected = transforms.Compose([transforms.ToTensor(), transforms.Normalize(mean, std)])(picture)
+    pixels = torch.from_numpy(image).permute(2, 0, 1).to(torch.uint8)
     normalize = Normalize(mean, std, CPU)
-    torch.testing.assert_close(normalize(pixels), expected, rtol=1e-6, atol=1e-6)
+    # One multiplication and addition instead of two divisions and a subtraction: a few roundings of values up to 3.
+    torch.testing.assert_close(normalize(pixels), expected, rtol=0, atol=1e-6)
+    exact = (pixels.double() / 255 - torch.tensor(mean).double().view(3, 1, 1)) / torch.tensor(std).double().view(
+        3, 1, 1
+    )
+    torch.testing.assert_close(normalize(pixels).double(), exact, rtol=0, atol=1e-6)
     torch.testing.assert_close(normalize.inverse(normalize(pixels)), pixels / 255, rtol=0, atol=1e-6)
 
 
@@ -38,26 +50,64 @@ def test_half_and_half_is_minus_one_to_one() -> None:
     assert Normalize([0.5] * 3, [0.5] * 3, CPU)(extremes)[:, 0, 0, 0].tolist() == pytest.approx([-1, 1], abs=1e-6)
 
 
+def test_a_channel_without_spread_is_refused() -> None:
+    with pytest.raises(ValueError, match="std must be positive"):
+        Normalize([0, 0, 0], [1, 0, 1], CPU)
+
+
 def test_a_batch_holds_what_its_index_says() -> None:
-    batch = views_of()(torch.tensor([3, 0, 11]))
-    assert batch.images[:, 0, 0, 0].tolist() == pytest.approx([3, 0, 11])
+    batch = views_of().plain(torch.tensor([3, 0, 11]))
+    assert batch.images[:, 0, 0, 0].tolist() == pytest.approx([30, 0, 110])
     assert batch.labels.tolist() == [1, 1, 0]
     assert batch.index is not None
     assert batch.index.tolist() == [3, 0, 11]
 
 
+def test_segments_come_with_their_images() -> None:
+    """Here superpixels carry the pixels' own numbers, so both must agree in every crop and flip."""
+    batch = views_of(padding=3)(torch.arange(12).repeat(3))
+    assert batch.segments is not None
+    torch.testing.assert_close(batch.images[:, 0], batch.segments.float())
+    assert len(batch.images.flatten(1).unique(dim=0)) > 24  # the same image comes in different views
+
+
+def test_attached_segments_are_those_of_later_batches() -> None:
+    views = views_of()
+    views.attach_segments(torch.full((12, 8, 8), 7, dtype=torch.int16))
+    segments = views(torch.tensor([4])).segments
+    assert segments is not None
+    assert segments.unique().tolist() == [7]
+
+
 @pytest.mark.parametrize("include_self", [True, False])
 def test_partners_are_uniform_over_the_class(include_self: bool) -> None:
+    """With itself each of the n images of a class has probability 1/n, without itself each other one 1/(n-1)."""
     partners = SameClassPartners(views_of(), RandomStream(0))
-    index = torch.arange(12).repeat(5000)
-    drawn = partners.index(Batch(torch.empty(len(index), 0), LABELS[index], index), include_self)
-    counts = torch.zeros(12, 12).index_put_((index, drawn), torch.ones(()), accumulate=True) / 5000
-    same = (LABELS[:, None] == LABELS).float()
-    if not include_self:
-        same.fill_diagonal_(0)
-    expected = same / same.sum(1, keepdim=True)
-    assert (counts - expected).abs().max() < 0.035  # five standard deviations of a share of 1/2
-    assert torch.equal(counts > 0, expected > 0)
+    for image, label in enumerate(LABELS.tolist()):
+        allowed = [other for other in range(12) if LABELS[other] == label and (include_self or other != image)]
+        drawn = partners.index(positions(torch.full((3000,), image)), include_self)
+        counts = drawn.bincount(minlength=12)
+        assert counts.nonzero().flatten().tolist() == allowed
+        assert chisquare(counts[allowed]).pvalue > 0.001
+
+
+def test_partners_of_a_batch_are_independent() -> None:
+    """Two images of one class meet each of the 16 pairs of partners equally often."""
+    partners = SameClassPartners(views_of(), RandomStream(0))
+    members = [1, 4, 7, 11]
+    pairs = [tuple(partners.index(positions(torch.tensor([1, 4])), True).tolist()) for _ in range(3200)]
+    assert chisquare([pairs.count((first, second)) for first in members for second in members]).pvalue > 0.001
+
+
+def test_a_partner_is_a_view_of_its_own() -> None:
+    """An image that is its own partner comes in another crop and flip."""
+    views = views_of(torch.tensor([0]), num_classes=1, padding=3)
+    batch = views(torch.zeros(50, dtype=torch.long))
+    partner = SameClassPartners(views, RandomStream(1))(batch, include_self=True)
+    assert partner.index is not None
+    assert partner.index.tolist() == [0] * 50
+    same = (batch.images == partner.images).flatten(1).all(1).float().mean()
+    assert same < 0.4  # 7 crops that show here and 2 flips: 1/14 expected
 
 
 def test_a_lone_image_has_no_partner_but_itself() -> None:
@@ -67,40 +117,26 @@ def test_a_lone_image_has_no_partner_but_itself() -> None:
         partners.check(include_self=False)
 
 
+def test_a_class_without_images_needs_no_partner() -> None:
+    """Class 1 of 3 has no image in the subset: nobody asks for its partners."""
+    labels = torch.tensor([0, 2, 0, 2])
+    partners = SameClassPartners(views_of(labels), RandomStream(0))
+    partners.check(include_self=False)
+    assert partners.index(positions(torch.arange(4), labels), include_self=False).tolist() == [2, 3, 0, 1]
+
+
 def test_partners_of_images_from_elsewhere_come_from_the_subset() -> None:
     partners = SameClassPartners(views_of(), RandomStream(0))
-    batch = partners(Batch(torch.zeros(3, 3, 8, 8), torch.tensor([2, 0, 1])), include_self=True)
-    assert batch.labels.tolist() == [2, 0, 1]
+    elsewhere = Batch(torch.zeros(3, 3, 8, 8), torch.tensor([2, 0, 1]))
+    assert partners(elsewhere, include_self=True).labels.tolist() == [2, 0, 1]
+    with pytest.raises(ValueError, match="include_self=false needs the batch's positions"):
+        partners(elsewhere, include_self=False)
 
 
-def test_an_epoch_holds_every_image_as_often_as_it_is_repeated() -> None:
-    loader = EpochLoader(views_of(), batch_size=5, repeats=3, rng=RandomStream(0))
-    epochs = []
-    for _ in range(2):
-        batches = [batch.index.tolist() for batch in loader if batch.index is not None]
-        assert [len(batch) for batch in batches] == [5] * 7 + [1]  # the last, smaller batch is kept
-        assert len(loader) == 8
-        epochs.append([index for batch in batches for index in batch])
-        assert np.bincount(epochs[-1]).tolist() == [3] * 12
-    assert epochs[0] != epochs[1]
-
-
-@pytest.mark.parametrize("stop_after", [0, 1, 3, 7, 8])
-def test_a_loader_goes_on_where_another_stopped(stop_after: int) -> None:
-    """Stopped after any batch, the last of the epoch included; the next epoch follows from the stream's state."""
-    streams = RandomStream(0), RandomStream(99)
-    first, second = (EpochLoader(views_of(), 5, 3, rng) for rng in streams)
-    running = iter(first)
-    for _ in range(stop_after):
-        next(running)
-    state, rng_state = first.state_dict(), streams[0].state_dict()
-    rest = [batch.index.tolist() for batch in running if batch.index is not None]
-    following = [batch.index.tolist() for batch in first if batch.index is not None]
-    second.load_state_dict(state)
-    streams[1].load_state_dict(rng_state)
-    resumed = [batch.index.tolist() for batch in second if batch.index is not None]
-    if stop_after == 0:  # nothing drawn yet when the state was taken: the whole epoch comes
-        assert len(resumed) == 8
-        return
-    assert resumed == rest
-    assert [batch.index.tolist() for batch in second if batch.index is not None] == following
+def test_no_partner_is_made_up() -> None:
+    """For a class without images, and for soft labels, there is none of the same class."""
+    partners = SameClassPartners(views_of(torch.tensor([0, 2, 0, 2])), RandomStream(0))
+    with pytest.raises(ValueError, match=r"no image of these classes to mix with: \[1\]"):
+        partners(Batch(torch.zeros(3, 3, 8, 8), torch.tensor([2, 1, 1])), include_self=True)
+    with pytest.raises(ValueError, match="need class numbers as labels, not soft labels"):
+        partners(Batch(torch.zeros(2, 3, 8, 8), torch.tensor([[0.5, 0, 0.5], [1, 0, 0]])), include_self=True)
