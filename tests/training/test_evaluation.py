@@ -1,139 +1,127 @@
-"""Figures of a classifier against scikit-learn, schedules against torch's, means against a loop."""
+"""Figures of a classifier against scikit-learn's."""
 
-import json
+import math
 import warnings
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from sklearn import metrics
-from torch import nn
+from torch import Tensor, nn
 
 from chimeramix.machine import Machine
-from chimeramix.optimize import Optimisation
-from chimeramix.training.evaluation import evaluate
-from chimeramix.training.metrics import EpochMeans, MetricsFile, read_metrics
-from chimeramix.training.schedules import Cosine, MultiStep
+from chimeramix.training.evaluation import Evaluation, evaluate
 
 CPU = Machine(torch.device("cpu"))
+COUNT = 200
 
 
 class Lookup(nn.Module):
-    """Logits from a table, by the image's pixel value."""
+    """Logits from a table, by the image's pixel value; dropout would spoil them in training mode."""
 
-    def __init__(self, logits: torch.Tensor) -> None:
+    def __init__(self, logits: Tensor) -> None:
         super().__init__()
         self.logits = logits
-        self.was_training: list[bool] = []
+        self.dropout = nn.Dropout(0.9)
+        self.batches: list[int] = []
 
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        self.was_training.append(self.training)
-        return self.logits[images[:, 0, 0, 0].long()]
+    def forward(self, images: Tensor) -> Tensor:
+        assert not torch.is_grad_enabled()
+        self.batches.append(len(images))
+        return self.dropout(self.logits[(255 * images[:, 0, 0, 0]).round().long()])
 
 
-@pytest.mark.parametrize(("classes", "absent"), [(10, None), (10, 4), (3, None)])
-def test_figures_equal_scikit_learns(classes: int, absent: int | None) -> None:
+def example(classes: int, absent: int | None = None) -> tuple[Tensor, Tensor, Lookup]:
+    """200 images, each of its own pixel value; labels, of which class `absent` has none; a classifier that is often
+    right."""
     rng = np.random.default_rng(0)
-    labels = rng.integers(classes, size=200)
+    labels = rng.integers(classes, size=COUNT)
     if absent is not None:
-        labels[labels == absent] = 0
-    logits = torch.from_numpy(rng.normal(size=(200, classes))).float()
-    logits[np.arange(200), labels] += 1
-    images = torch.arange(200, dtype=torch.uint8).view(-1, 1, 1, 1).expand(-1, 3, 2, 2)
-    model = Lookup(logits).train()
-    result = evaluate(model, images, torch.from_numpy(labels), classes, lambda x: x.float(), CPU, batch_size=64)
+        labels[labels == absent] = (absent + 1) % classes
+    logits = torch.from_numpy(rng.normal(size=(COUNT, classes))).float()
+    logits[np.arange(COUNT), labels] += 1
+    images = torch.arange(COUNT, dtype=torch.uint8).view(-1, 1, 1, 1).expand(-1, 3, 2, 2)
+    return images, torch.from_numpy(labels), Lookup(logits)
 
-    predicted = logits.argmax(1).numpy()
-    every = list(range(classes))
+
+def result_of(images: Tensor, labels: Tensor, model: Lookup, batch_size: int = 64) -> Evaluation:
+    classes = model.logits.shape[1]
+    return evaluate(model, images, labels, classes, lambda pixels: pixels.float() / 255, CPU, batch_size)
+
+
+@pytest.mark.parametrize(("classes", "absent"), [(10, None), (10, 4), (5, None), (6, 5), (3, None), (2, None)])
+def test_figures_equal_scikit_learns(classes: int, absent: int | None) -> None:
+    images, labels, model = example(classes, absent)
+    result = result_of(images, labels, model)
+    predicted, every = model.logits.argmax(1), list(range(classes))
     assert result.accuracy == pytest.approx(metrics.accuracy_score(labels, predicted))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # scikit-learn warns of the absent class
+        warnings.filterwarnings("ignore", "y_pred contains classes not in y_true")  # the absent class
         assert result.macro_accuracy == pytest.approx(metrics.balanced_accuracy_score(labels, predicted))
-    k = min(5, classes)
-    top = metrics.top_k_accuracy_score(labels, logits.numpy(), k=k, labels=every) if k < classes else 1
-    assert result.top5 == pytest.approx(top)
-    probabilities = logits.double().softmax(1).numpy()
-    assert result.loss == pytest.approx(metrics.log_loss(labels, probabilities, labels=every), rel=1e-5)
-    confusion = metrics.confusion_matrix(labels, predicted, labels=every)
-    assert result.confusion.tolist() == confusion.tolist()
-    recall = metrics.recall_score(labels, predicted, labels=every, average=None, zero_division=np.nan)
-    precision = metrics.precision_score(labels, predicted, labels=every, average=None, zero_division=np.nan)
-    rows = result.per_class()
-    np.testing.assert_allclose([row["accuracy"] for row in rows], recall)
-    np.testing.assert_allclose([row["precision"] for row in rows], precision)
-    assert model.training
-    assert model.was_training == [False] * 4
+    # scikit-learn wants fewer than all classes, where every label is among the highest.
+    top5 = 1.0
+    if classes == 2:
+        assert result.accuracy < 1
+    elif classes > 5:
+        top5 = float(metrics.top_k_accuracy_score(labels, model.logits, k=5, labels=every))
+        assert result.accuracy < top5 < 1
+    assert result.top5 == pytest.approx(top5)
+    probabilities = model.logits.double().softmax(1)
+    assert result.loss == pytest.approx(metrics.log_loss(labels, probabilities, labels=every), rel=1e-6)
+    assert result.confusion.tolist() == metrics.confusion_matrix(labels, predicted, labels=every).tolist()
+    assert result.confusion.dtype == torch.int64
+    assert result.figures() == {
+        "accuracy": result.accuracy,
+        "top5": result.top5,
+        "macro_accuracy": result.macro_accuracy,
+        "loss": result.loss,
+    }
 
 
-def learning_rates(schedule: object, steps: int) -> list[float]:
-    optimisation = Optimisation(
-        [nn.Parameter(torch.ones(1))],
-        lambda p: torch.optim.SGD(p, lr=0.1),
-        schedule,
-        steps,
-        CPU,  # type: ignore[arg-type]
-    )
-    rates = []
-    for _ in range(steps):
-        rates.append(optimisation.learning_rate)
-        optimisation.minimise(optimisation._parameters[0].sum())
-    return [*rates, optimisation.learning_rate]
+@pytest.mark.parametrize("absent", [None, 4])
+def test_figures_of_each_class_equal_scikit_learns(absent: int | None) -> None:
+    images, labels, model = example(10, absent)
+    model.logits[:, 7] = -10  # class 7 is never predicted: it has no precision
+    rows = result_of(images, labels, model).per_class()
+    predicted, every = model.logits.argmax(1), list(range(10))
+    for name, score in (("accuracy", metrics.recall_score), ("precision", metrics.precision_score)):
+        expected = score(labels, predicted, labels=every, average=None, zero_division=np.nan)
+        np.testing.assert_allclose([row[name] for row in rows], expected)
+    assert [row["images"] for row in rows] == np.bincount(labels, minlength=10).tolist()
+    assert math.isnan(rows[7]["precision"])
+    if absent is not None:
+        assert math.isnan(rows[absent]["accuracy"])
 
 
-def reference_rates(make: object, steps: int) -> list[float]:
-    optimizer = torch.optim.SGD([nn.Parameter(torch.ones(1))], lr=0.1)
-    scheduler = make(optimizer)  # type: ignore[operator]
-    rates = []
-    for _ in range(steps):
-        rates.append(optimizer.param_groups[0]["lr"])
-        optimizer.step()
-        scheduler.step()
-    return [*rates, optimizer.param_groups[0]["lr"]]
+def test_a_worked_example() -> None:
+    """Labels 0 0 0 1 and predictions 0 0 1 1: 3 of 4 right, in the classes 2/3 and 1."""
+    logits = torch.tensor([[2.0, 0.0], [2.0, 0.0], [0.0, 2.0], [0.0, 2.0]])
+    images = torch.arange(4, dtype=torch.uint8).view(4, 1, 1, 1).expand(4, 3, 2, 2)
+    result = result_of(images, torch.tensor([0, 0, 0, 1]), Lookup(logits))
+    assert result.accuracy == 3 / 4
+    assert result.macro_accuracy == pytest.approx((2 / 3 + 1) / 2)
+    assert result.confusion.tolist() == [[2, 1], [0, 1]]
+    right, wrong = math.log(1 + math.exp(-2)), math.log(1 + math.exp(2))
+    assert result.loss == pytest.approx((3 * right + wrong) / 4)
 
 
-def test_cosine_equals_torchs() -> None:
-    expected = reference_rates(lambda o: torch.optim.lr_scheduler.CosineAnnealingLR(o, 75), 75)
-    assert learning_rates(Cosine(), 75) == pytest.approx(expected, abs=1e-12)
-    assert expected[-1] == 0
+@pytest.mark.parametrize("batch_size", [1, 64, 200, 500])
+def test_batches_change_nothing(batch_size: int) -> None:
+    images, labels, model = example(10)
+    expected = result_of(images, labels, model, batch_size=COUNT)
+    model.batches.clear()
+    result = result_of(images, labels, model, batch_size)
+    assert sum(model.batches) == COUNT
+    assert max(model.batches) == min(batch_size, COUNT)
+    assert result.confusion.tolist() == expected.confusion.tolist()
+    assert result.figures() == pytest.approx(expected.figures(), rel=1e-6)
 
 
-@pytest.mark.parametrize("steps_per_epoch", [79, 75, 782, 1])
-def test_milestones_equal_torchs(steps_per_epoch: int) -> None:
-    """Epochs 60, 120 and 160 of 200, stepped per batch: the rate falls at exactly these steps."""
-    steps = 200 * steps_per_epoch
-    schedule = MultiStep([0.3, 0.6, 0.8], 0.2)
-    rates = [0.1 * schedule(step / steps) for step in range(steps)]
-    for milestone, before, after in ((60, 0.1, 0.02), (120, 0.02, 0.004), (160, 0.004, 0.0008)):
-        step = milestone * steps_per_epoch
-        assert rates[step - 1] == pytest.approx(before)
-        assert rates[step] == pytest.approx(after)
-    if steps_per_epoch == 1:
-        expected = reference_rates(lambda o: torch.optim.lr_scheduler.MultiStepLR(o, [60, 120, 160], 0.2), 200)
-        assert rates == pytest.approx(expected[:-1])
-
-
-def test_gradients_go_to_the_optimisations_own_parameters() -> None:
-    own, other = nn.Parameter(torch.ones(1)), nn.Parameter(torch.ones(1))
-    Optimisation([own], lambda p: torch.optim.SGD(p, lr=0.1), Cosine(), 10, CPU).minimise((own * other).sum())
-    assert own.item() == pytest.approx(0.9)
-    assert other.grad is None
-
-
-def test_means_are_weighted_by_samples() -> None:
-    means = EpochMeans(CPU.device)
-    for value, samples in ((1.0, 10), (2.0, 10), (6.0, 4)):
-        means.add({"loss": torch.tensor(value)}, samples)
-    assert means.read() == {"loss": pytest.approx((10 + 20 + 24) / 24)}
-
-
-def test_a_resumed_metrics_file_forgets_what_will_come_again(tmp_path: Path) -> None:
-    path = tmp_path / "metrics.jsonl"
-    first = MetricsFile(path)
-    first.append({"epoch": 1})
-    size = first.size
-    first.append({"epoch": 2})
-    path.write_bytes(path.read_bytes() + b'{"epo')  # killed while writing
-    MetricsFile(path, size).append({"epoch": 2, "again": True})
-    assert read_metrics(path) == [{"epoch": 1}, {"epoch": 2, "again": True}]
-    assert [json.loads(line)["epoch"] for line in path.read_text().splitlines()] == [1, 2]
+@pytest.mark.parametrize("training", [True, False])
+def test_the_model_is_evaluated_in_eval_mode_and_put_back(training: bool) -> None:
+    images, labels, model = example(10)
+    before = result_of(images, labels, model.eval())
+    model.train(training)
+    assert result_of(images, labels, model).figures() == before.figures()
+    assert model.training == training
+    assert model.dropout.training == training

@@ -1,0 +1,146 @@
+"""Optimiser, schedule and loss scaling in one, against a plain loop in torch."""
+
+import copy
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from chimeramix.machine import Machine
+from chimeramix.optimize import Optimisation
+from chimeramix.training.schedules import Cosine, MultiStep
+
+CPU = Machine(torch.device("cpu"))
+STEPS = 12
+OPTIMIZERS = {
+    "sgd": lambda parameters: torch.optim.SGD(parameters, lr=0.1, momentum=0.9, nesterov=True, weight_decay=1e-3),
+    "adam": lambda parameters: torch.optim.Adam(parameters, lr=0.01, betas=(0.5, 0.999)),
+}
+SCHEDULES = {"cosine": Cosine(), "steps": MultiStep([0.25, 0.5], 0.2)}
+
+
+def model_and_batches() -> tuple[nn.Module, list[tuple[Tensor, Tensor]]]:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 2))
+        return model, [(torch.randn(5, 4), torch.randn(5, 2)) for _ in range(STEPS)]
+
+
+def run(optimisation: Optimisation, model: nn.Module, batches: list[tuple[Tensor, Tensor]]) -> list[float]:
+    rates = []
+    for inputs, targets in batches:
+        rates.append(optimisation.learning_rate)
+        optimisation.minimise((model(inputs) - targets).square().mean())
+    return rates
+
+
+def assert_same_weights(model: nn.Module, other: nn.Module) -> None:
+    for one, two in zip(model.parameters(), other.parameters(), strict=True):
+        assert torch.equal(one, two)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_equals_a_plain_loop(optimizer: str, schedule: str) -> None:
+    model, batches = model_and_batches()
+    plain = copy.deepcopy(model)
+    optimisation = Optimisation(model.parameters(), OPTIMIZERS[optimizer], SCHEDULES[schedule], STEPS, CPU)
+    rates = run(optimisation, model, batches)
+
+    make: dict[str, Callable[[torch.optim.Optimizer], torch.optim.lr_scheduler.LRScheduler]] = {
+        "cosine": lambda one: torch.optim.lr_scheduler.CosineAnnealingLR(one, STEPS),
+        "steps": lambda one: torch.optim.lr_scheduler.MultiStepLR(one, [STEPS // 4, STEPS // 2], 0.2),
+    }
+    plain_optimizer = OPTIMIZERS[optimizer](plain.parameters())
+    scheduler = make[schedule](plain_optimizer)
+    expected = []
+    for inputs, targets in batches:
+        expected.append(plain_optimizer.param_groups[0]["lr"])
+        plain_optimizer.zero_grad()
+        (plain(inputs) - targets).square().mean().backward()
+        plain_optimizer.step()
+        scheduler.step()
+    assert rates == pytest.approx(expected, rel=1e-12)
+    for one, two in zip(model.parameters(), plain.parameters(), strict=True):
+        # The rates differ in their last digits, because torch's cosine goes from step to step.
+        torch.testing.assert_close(one, two, rtol=1e-6, atol=1e-7)
+
+
+def test_groups_keep_their_own_rates() -> None:
+    first, second = nn.Parameter(torch.zeros(1)), nn.Parameter(torch.zeros(1))
+    optimisation = Optimisation(
+        [first, second],
+        lambda _: torch.optim.SGD([{"params": [first]}, {"params": [second], "lr": 1.0}], lr=0.1),
+        MultiStep([0.5], 0.2),
+        2,
+        CPU,
+    )
+    for _ in range(2):
+        optimisation.minimise((first + second).sum())
+    assert [first.item(), second.item()] == pytest.approx([-0.12, -1.2])
+
+
+def test_gradients_go_to_its_own_parameters_and_through_others() -> None:
+    """A loss of three factors: those of another network keep no gradient and their values."""
+    own, other = nn.Parameter(torch.tensor(2.0)), nn.Parameter(torch.tensor(3.0))
+    optimisation = Optimisation([own], lambda p: torch.optim.SGD(p, lr=0.1), MultiStep([0.5], 0.2), 10, CPU)
+    optimisation.minimise((own * other).square())
+    assert own.item() == pytest.approx(2 - 0.1 * 2 * 2 * 9)
+    assert own.grad is not None
+    assert own.grad.item() == 36
+    assert other.grad is None
+    assert other.item() == 3
+
+
+def test_gradients_do_not_add_up_over_steps() -> None:
+    parameter = nn.Parameter(torch.zeros(1))
+    optimisation = Optimisation([parameter], lambda p: torch.optim.SGD(p, lr=0.1), MultiStep([0.5], 0.2), 10, CPU)
+    for _ in range(3):
+        optimisation.minimise(parameter.sum())
+    assert parameter.item() == pytest.approx(-0.3)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+@pytest.mark.parametrize("stop_after", [0, 1, 6, STEPS - 1])
+def test_another_goes_on_from_its_state(optimizer: str, precision: str, stop_after: int) -> None:
+    """With the same weights in the end, to the bit: moments, rate and scale are all in the state."""
+    machine = Machine(torch.device("cpu"), precision)
+
+    def start() -> tuple[nn.Module, Optimisation]:
+        model, _ = model_and_batches()
+        return model, Optimisation(model.parameters(), OPTIMIZERS[optimizer], Cosine(), STEPS, machine)
+
+    model, optimisation = start()
+    _, batches = model_and_batches()
+    run(optimisation, model, batches[:stop_after])
+    other, resumed = start()
+    other.load_state_dict(model.state_dict())
+    resumed.load_state_dict(copy.deepcopy(optimisation.state_dict()))
+    rates = run(resumed, other, batches[stop_after:])
+    assert rates == run(optimisation, model, batches[stop_after:])
+    assert_same_weights(model, other)
+
+
+def test_scaling_changes_no_step() -> None:
+    """fp16 multiplies the loss by a power of two and divides the gradients by it: exact in float32."""
+    model, batches = model_and_batches()
+    plain = copy.deepcopy(model)
+    for one, precision in ((model, "fp16"), (plain, "fp32")):
+        machine = Machine(torch.device("cpu"), precision)
+        run(Optimisation(one.parameters(), OPTIMIZERS["sgd"], Cosine(), STEPS, machine), one, batches)
+    assert_same_weights(model, plain)
+
+
+def test_an_overflow_leaves_out_one_step() -> None:
+    """Usual in the first steps of fp16, until the scale has come down: no warning, no change, and the schedule goes on,
+    because the training's length is fixed."""
+    parameter = nn.Parameter(torch.ones(1))
+    machine = Machine(torch.device("cpu"), "fp16")
+    optimisation = Optimisation([parameter], lambda p: torch.optim.SGD(p, lr=0.1), lambda done: 1 - done, 10, machine)
+    optimisation.minimise((parameter * 1e37).sum() * 10)  # times the scale of 65536 this is infinite
+    assert parameter.item() == 1
+    assert optimisation.learning_rate == pytest.approx(0.09)
+    optimisation.minimise(parameter.sum())
+    assert parameter.item() == pytest.approx(1 - 0.09)
