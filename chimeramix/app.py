@@ -61,6 +61,7 @@ def _refuse(reason: str) -> NoReturn:
 def run(config: DictConfig, role: str) -> None:
     """The body of both entry points. In a sweep a failed job is told and does not take the others with it."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", force=True)
+    logging.raiseExceptions = False  # no traceback for a log line that a full disk does not take
     sweeping = HydraConfig.get().mode == RunMode.MULTIRUN
     try:
         settings = configuration.settings_of(config, role)
@@ -74,7 +75,8 @@ def run(config: DictConfig, role: str) -> None:
         print(f"error: {_failures[-1]}", file=sys.stderr)
     except Interrupted as stop:
         # Not an Exception that Hydra would report as the job's: leave at once.
-        _exit(128 + stop.signal_number, "interrupted; the same command goes on from here")
+        again = "the same command without rerun=true" if settings.values["rerun"] else "the same command"
+        _exit(128 + stop.signal_number, f"interrupted; {again} goes on from here")
 
 
 def _line(error: BaseException) -> str:

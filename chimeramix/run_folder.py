@@ -51,7 +51,7 @@ class RunFolder:
             return dict(json.loads((self.path / "result.json").read_text(encoding="utf-8")))
         except (FileNotFoundError, NotADirectoryError):
             return None
-        except (OSError, ValueError) as error:
+        except (OSError, TypeError, ValueError) as error:
             raise UserError(f"{self.path / 'result.json'} is damaged ({error}); start anew with rerun=true") from error
 
     @contextmanager
@@ -81,8 +81,10 @@ class RunFolder:
         return lock
 
     def clear(self) -> None:
-        """Removes what an earlier run left, the result first: a folder that is being cleared is not finished."""
-        (self.path / "result.json").unlink(missing_ok=True)
+        """Removes what an earlier run left, the result first: a folder that is being cleared is not finished, and what
+        is left of it after a kill is not resumed."""
+        for name in ("result.json", "checkpoint.pt"):
+            (self.path / name).unlink(missing_ok=True)
         for entry in self.path.iterdir():
             if entry.is_dir():
                 shutil.rmtree(entry)

@@ -2,12 +2,14 @@
 
 import json
 import os
-import pickle
+import zipfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 
 from chimeramix.errors import RunFailure, UserError
 
@@ -24,11 +26,22 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)
-    except (OSError, RuntimeError) as error:  # torch.save reports a full disk as RuntimeError
-        temporary.unlink(missing_ok=True)
-        raise RunFailure(
-            f"{path} could not be written ({error}); mend that, then repeat the command to go on"
-        ) from error
+    except (OSError, RuntimeError, SafetensorError) as error:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise write_failure(path, error) from error
+
+
+def write_failure(path: Path, error: Exception) -> RunFailure:
+    """The failure to raise where a file of a run can't be written."""
+    # torch.save puts an error of its own on top of the file's.
+    reason = error.__context__ if isinstance(error.__context__, OSError) else error
+    return RunFailure(f"{path} could not be written ({reason}); mend that, then repeat the command to go on")
+
+
+def first_line(error: Exception) -> str:
+    """What an error says, cut to a length that fits into a line of ours."""
+    return (str(error) or type(error).__name__).splitlines()[0][:80]
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -37,7 +50,12 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
-    write_atomically(path, lambda temporary: torch.save(state, temporary))
+    def write(temporary: Path) -> None:
+        # A file of Python's says what is wrong with the disk; torch's own doesn't.
+        with temporary.open("wb") as file:
+            torch.save(state, file)
+
+    write_atomically(path, write)
 
 
 def load_checkpoint(path: Path, identity: str) -> dict[str, Any]:
@@ -47,10 +65,12 @@ def load_checkpoint(path: Path, identity: str) -> dict[str, Any]:
     CPU, where random streams want theirs; networks and optimisers copy what they load to their device.
     """
     try:
+        with zipfile.ZipFile(path) as archive:  # torch doesn't compare the checksums that it writes
+            if broken := archive.testzip():
+                raise ValueError(f"wrong checksum of {broken}")
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, OSError, KeyError, ValueError, pickle.UnpicklingError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(f"{path} is damaged ({reason[:80]}); start anew with rerun=true") from error
+    except Exception as error:  # damage shows in any way: in zlib, pickle, unicode, indices, ...
+        raise UserError(f"{path} is damaged ({first_line(error)}); start anew with rerun=true") from error
     found = state.get("identity") if isinstance(state, dict) else None
     if found != identity:
         raise UserError(

@@ -12,10 +12,10 @@ from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from chimeramix.data.loader import EpochLoader
-from chimeramix.errors import Interrupted, RunFailure
+from chimeramix.errors import Interrupted, RunFailure, UserError
 from chimeramix.machine import Machine
 from chimeramix.streams import RunStreams
-from chimeramix.training.checkpoint import save_checkpoint
+from chimeramix.training.checkpoint import first_line, save_checkpoint
 from chimeramix.training.metrics import EpochMeans, MetricsFile
 from chimeramix.training.stopping import StopRequest
 from chimeramix.training.tracking import Tracker
@@ -70,18 +70,25 @@ def fit(
     Raises:
         Interrupted: after a signal, the state saved.
         RunFailure: where a loss is no longer finite or a file can't be written.
+        UserError: for a state that this program on this device can't take up.
     """
     path = folder / "checkpoint.pt"
     means = EpochMeans(machine.device)
     done: dict[str, Any] = {"epoch": 0, "step": 0, "seconds": 0.0, "epoch_seconds": 0.0, "metrics_size": 0, "last": {}}
 
     if state is not None:
-        training.load_state_dict(state["training"])
-        training.loader.load_state_dict(state["loader"])
-        streams.load_state_dict(state["streams"])
-        means.load_state_dict(state["means"])
-        done = state["done"]
-        log.info("resumed at epoch %d, step %d", done["epoch"] + 1, done["step"])
+        try:
+            training.load_state_dict(state["training"])
+            training.loader.load_state_dict(state["loader"])
+            streams.load_state_dict(state["streams"])
+            means.load_state_dict(state["means"])
+            done = state["done"]
+        except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+            raise UserError(
+                f"{path} was written by another version of this program, or on another kind of device or precision "
+                f"({first_line(error)}); go on there, or start anew with rerun=true"
+            ) from error
+        log.info("resumed after %d of %d steps", done["step"], training.epochs * len(training.loader))
     metrics = MetricsFile(folder / "metrics.jsonl", done["metrics_size"])
 
     def save() -> None:
@@ -107,7 +114,7 @@ def fit(
                 done["step"] += 1
                 bar.update()
                 now = time.monotonic()
-                if stop.signal_number is not None or now - saved > checkpoint_seconds:
+                if stop.signal_number is not None or now - saved >= checkpoint_seconds:
                     done["epoch_seconds"] += now - clock
                     save()
                     clock = saved = time.monotonic()
@@ -115,9 +122,8 @@ def fit(
                         raise Interrupted(stop.signal_number)
             values = means.read()
             done["epoch_seconds"] += time.monotonic() - clock
-            if not all(math.isfinite(value) for value in values.values()):
-                raise RunFailure(f"{folder}: a loss is no longer finite in epoch {done['epoch'] + 1}: {values}")
             done["epoch"] += 1
+            _check_finite(values, folder, done["epoch"])
             record = {
                 "epoch": done["epoch"],
                 "step": done["step"],
@@ -127,6 +133,7 @@ def fit(
                 "images_per_second": round(means.samples / max(done["epoch_seconds"], 1e-9), 1),
                 **training.end_epoch(done["epoch"]),
             }
+            _check_finite(record.get("test", {}), folder, done["epoch"])
             metrics.append(record)
             tracker.log(record)
             done["seconds"] += done["epoch_seconds"]
@@ -135,9 +142,18 @@ def fit(
             means.clear()
             if done["epoch"] % log_every == 0 or done["epoch"] == training.epochs:
                 log.info("%s", _describe(record, training.epochs))
+            if stop.signal_number is not None:
+                break
             clock = time.monotonic()
         save()
+        if stop.signal_number is not None:
+            raise Interrupted(stop.signal_number)
     return {**done["last"], "seconds": round(done["seconds"], 3)}
+
+
+def _check_finite(figures: dict[str, float], folder: Path, epoch: int) -> None:
+    if not all(math.isfinite(value) for value in figures.values()):
+        raise RunFailure(f"{folder}: a loss is no longer finite in epoch {epoch}: {figures}")
 
 
 def _describe(record: dict[str, Any], epochs: int) -> str:

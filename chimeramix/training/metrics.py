@@ -8,6 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from chimeramix.errors import UserError
+from chimeramix.training.checkpoint import write_failure
+
 
 class EpochMeans:
     """Sample-weighted means of named scalars; adding reads nothing back from the device."""
@@ -45,20 +48,30 @@ class EpochMeans:
 
 class MetricsFile:
     """`metrics.jsonl`: a JSON object per epoch. `size` goes into the checkpoint, and a resumed run cuts the file there:
-    epochs that will be trained again leave no line behind."""
+    epochs that will be trained again leave no line behind.
+
+    Raises:
+        UserError: for a file that is shorter than that.
+        RunFailure: from `append`, for a full disk.
+    """
 
     def __init__(self, path: Path, size: int = 0) -> None:
         self._path = path
         self.size = size
         with path.open("ab") as file:
+            if file.tell() < size:
+                raise UserError(f"{path} lacks epochs that the checkpoint beside it counts; start anew with rerun=true")
             file.truncate(size)
 
     def append(self, record: dict[str, Any]) -> None:
-        with self._path.open("ab") as file:
-            file.write(json.dumps(record).encode() + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-            self.size = file.tell()
+        try:
+            with self._path.open("ab") as file:
+                file.write(json.dumps(record).encode() + b"\n")
+                file.flush()
+                os.fsync(file.fileno())
+                self.size = file.tell()
+        except OSError as error:
+            raise write_failure(self._path, error) from error
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:

@@ -34,6 +34,8 @@ class WandbTracker(Tracker):
             import wandb
 
             self._wandb = wandb
+            if wandb.run is not None:  # of a job of the same sweep that failed; init would hand it out again
+                wandb.finish(exit_code=1)
             self._run = wandb.init(
                 mode=settings["mode"],
                 project=settings["project"],

@@ -20,41 +20,14 @@ from chimeramix.errors import Interrupted, RunFailure, UserError
 from chimeramix.training import checkpoint, loop
 from chimeramix.training.classifier import ClassifierTraining
 from chimeramix.training.generator import GeneratorTraining
+from tests.runs.interrupt import ROLES, Killed, kill_at_call, runs_with_generator
 from tests.runs.tiny import assert_same_run, figures, folder_of, overrides, run
 
 ROOT = Path(__file__).resolve().parents[2]
-ROLES = ("generator", "classifier")
-STEPS = 10  # of both tiny runs: 2 epochs of 5
 
 
-class Killed(BaseException):
-    """Stands for a kill: nothing in the package catches it."""
-
-
-def runs_with_generator(role: str, uninterrupted: dict[str, Path], tmp_path: Path) -> Path:
-    """A runs folder in which the classifier finds its trained generator."""
-    if role == "classifier":
-        generator = uninterrupted["generator"]
-        shutil.copytree(generator, tmp_path / "generator" / generator.name)
-    return tmp_path
-
-
-def kill_at_call(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, number: int, before: bool = True) -> None:
-    """The `number`-th call of a function ends the process, so to speak."""
-    original: Callable[..., Any] = getattr(owner, name)
-    calls = 0
-
-    def dying(*arguments: Any, **keywords: Any) -> Any:
-        nonlocal calls
-        calls += 1
-        if before and calls == number:
-            raise Killed
-        value = original(*arguments, **keywords)
-        if calls == number:
-            raise Killed
-        return value
-
-    monkeypatch.setattr(owner, name, dying)
+@pytest.fixture(autouse=True)
+def _quick(quick_pictures: None) -> None: ...
 
 
 @pytest.mark.parametrize(("step", "every_step"), [(1, True), (5, True), (6, True), (6, False), (10, True)])
@@ -122,21 +95,6 @@ def test_killed_after_training_before_the_result(
     assert_same_run(run(role, runs), uninterrupted[role])
 
 
-def test_killed_again_and_again(
-    uninterrupted: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Every second step kills the run."""
-    for _ in range(STEPS):
-        with monkeypatch.context() as patch:
-            kill_at_call(patch, GeneratorTraining, "step", 3)
-            try:
-                run("generator", tmp_path, "monitor.checkpoint_seconds=0")
-                break
-            except Killed:
-                pass
-    assert_same_run(run("generator", tmp_path), uninterrupted["generator"])
-
-
 @pytest.mark.parametrize("bytes_written", [0, 100, 5000])
 def test_full_disk_while_a_checkpoint_is_written(
     bytes_written: int, uninterrupted: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -145,13 +103,13 @@ def test_full_disk_while_a_checkpoint_is_written(
     saves = 0
     save = torch.save
 
-    def save_until_full(state: Any, path: Path) -> None:
+    def save_until_full(state: Any, file: Any) -> None:
         nonlocal saves
         saves += 1
         if saves == 3:
-            path.write_bytes(b"x" * bytes_written)
-            raise OSError(errno.ENOSPC, "No space left on device", str(path))
-        save(state, path)
+            file.write(b"x" * bytes_written)
+            raise OSError(errno.ENOSPC, "No space left on device")
+        save(state, file)
 
     with monkeypatch.context() as patch:
         patch.setattr(checkpoint.torch, "save", save_until_full)

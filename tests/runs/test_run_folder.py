@@ -240,6 +240,7 @@ def test_training_survives_a_failing_wandb(
                 raise ConnectionError("no network")
 
     class FailingWandb:
+        run = None
         Image = staticmethod(lambda path: path)
 
         @staticmethod
