@@ -71,4 +71,5 @@ class Optimisation:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self._optimizer.load_state_dict(state["optimizer"])
         self._steps = state["steps"]
-        self._scaler.load_state_dict(state["scaler"])
+        if state["scaler"]:  # empty from a run in another precision, which may go on in fp16
+            self._scaler.load_state_dict(state["scaler"])

@@ -123,6 +123,39 @@ def test_another_goes_on_from_its_state(optimizer: str, precision: str, stop_aft
     assert_same_weights(model, other)
 
 
+def test_the_scale_of_the_loss_goes_on() -> None:
+    """The first step overflows and halves the scale; another that began with the whole one would leave a step out."""
+    machine = Machine(torch.device("cpu"), "fp16")
+    parameters = [nn.Parameter(torch.ones(1)) for _ in range(2)]
+    first, second = (
+        Optimisation([one], lambda p: torch.optim.SGD(p, lr=0.1 / 8e33), MultiStep([0.5], 0.2), 10, machine)
+        for one in parameters
+    )
+
+    def loss(parameter: Tensor) -> Tensor:
+        return (parameter * 8e33).sum()  # float32 ends at 3.4e38: 65536 times this is too much, half of it is not
+
+    first.minimise(loss(parameters[0]))
+    assert parameters[0].item() == 1
+    second.load_state_dict(first.state_dict())
+    second.minimise(loss(parameters[1]))
+    assert parameters[1].item() == pytest.approx(0.9)
+
+
+@pytest.mark.parametrize(("before", "after"), [("fp32", "fp16"), ("bf16", "fp16"), ("fp16", "fp32")])
+def test_a_training_may_go_on_in_another_precision(before: str, after: str) -> None:
+    """The precision belongs to the machine and not to a run's identity."""
+    model, batches = model_and_batches()
+    optimisations = [
+        Optimisation(model.parameters(), OPTIMIZERS["sgd"], Cosine(), STEPS, Machine(torch.device("cpu"), precision))
+        for precision in (before, after)
+    ]
+    run(optimisations[0], model, batches[:6])
+    optimisations[1].load_state_dict(optimisations[0].state_dict())
+    rates = run(optimisations[1], model, batches[6:])
+    assert rates[0] == pytest.approx(0.05)
+
+
 def test_scaling_changes_no_step() -> None:
     """fp16 multiplies the loss by a power of two and divides the gradients by it: exact in float32."""
     model, batches = model_and_batches()
