@@ -48,10 +48,13 @@ class RunFolder:
     def result(self) -> dict[str, Any] | None:
         """The result of a finished run, else None."""
         try:
-            return dict(json.loads((self.path / "result.json").read_text(encoding="utf-8")))
+            result = json.loads((self.path / "result.json").read_text(encoding="utf-8"))
+            if not isinstance(result, dict) or result.get("identity") != self.identity:
+                raise ValueError("not this run's record")
+            return result
         except (FileNotFoundError, NotADirectoryError):
             return None
-        except (OSError, TypeError, ValueError) as error:
+        except (OSError, ValueError) as error:
             raise UserError(f"{self.path / 'result.json'} is damaged ({error}); start anew with rerun=true") from error
 
     @contextmanager

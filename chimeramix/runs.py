@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from chimeramix import build
 from chimeramix.assembly import Parts, Run, classifier_parts, generator_parts
@@ -91,7 +91,8 @@ def _train_in_folder(run: Run, parts: Parts, generator_identity: str | None, sta
         )
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in parts.weights.state_dict().items()}
         metadata = {"identity": folder.identity}
-        write_atomically(folder.weights, lambda path: save_file(tensors, path, metadata))
+        # Not by save_file, whose file nobody else may read and which leaves one of another name when it is killed.
+        write_atomically(folder.weights, lambda path: path.write_bytes(save(tensors, metadata)))
         result = _result(run, parts, generator_identity, last)
         if run.settings.role == "classifier":
             curves = folder.path / "accuracy.png"

@@ -82,7 +82,7 @@ def fit(
             training.loader.load_state_dict(state["loader"])
             streams.load_state_dict(state["streams"])
             means.load_state_dict(state["means"])
-            done = state["done"]
+            done.update(state["done"])
         except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
             raise UserError(
                 f"{path} was written by another version of this program, or on another kind of device or precision "

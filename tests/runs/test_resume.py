@@ -2,6 +2,7 @@
 
 import errno
 import json
+import math
 import os
 import random
 import shutil
@@ -16,9 +17,11 @@ from typing import Any
 import pytest
 import torch
 
+from chimeramix import assembly
 from chimeramix.errors import Interrupted, RunFailure, UserError
 from chimeramix.training import checkpoint, loop
 from chimeramix.training.classifier import ClassifierTraining
+from chimeramix.training.evaluation import Evaluation
 from chimeramix.training.generator import GeneratorTraining
 from tests.runs.interrupt import ROLES, Killed, kill_at_call, runs_with_generator
 from tests.runs.tiny import assert_same_run, figures, folder_of, overrides, run
@@ -147,6 +150,32 @@ def test_a_signal_saves_the_step_and_stops(
     assert_same_run(run("generator", tmp_path), uninterrupted["generator"])
 
 
+@pytest.mark.parametrize("epoch", [1, 2])
+@pytest.mark.parametrize("role", ROLES)
+def test_a_signal_at_an_epochs_end_saves_the_epoch_and_stops(
+    role: str, epoch: int, uninterrupted: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as in the middle of an evaluation; also in the last one, where nothing but the result is missing."""
+    runs = runs_with_generator(role, uninterrupted, tmp_path)
+    training: Any = GeneratorTraining if role == "generator" else ClassifierTraining
+    end_epoch = training.end_epoch
+
+    def signalled(self: Any, number: int) -> Any:
+        if number == epoch:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return end_epoch(self, number)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "end_epoch", signalled)
+        with pytest.raises(Interrupted):
+            run(role, runs)
+    folder = folder_of(role, runs)
+    done = torch.load(folder / "checkpoint.pt", weights_only=True)["done"]
+    assert (done["epoch"], done["step"]) == (epoch, 5 * epoch)
+    assert not (folder / "result.json").exists()
+    assert_same_run(run(role, runs), uninterrupted[role])
+
+
 def command(role: str, runs: Path, *more: str) -> list[str]:
     return [sys.executable, str(ROOT / f"train_{role}.py"), *overrides(role, runs, "chimeramix_segmentation", *more)]
 
@@ -242,10 +271,73 @@ def test_a_checkpoint_cannot_run_code(uninterrupted: dict[str, Path], tmp_path: 
     assert not (tmp_path / "harmed").exists()
 
 
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda state: state.pop("streams"), "'streams'"),
+        (lambda state: state["streams"]["order"].update(device=torch.zeros(16, dtype=torch.uint8)), ""),
+        (lambda state: state["training"]["network"].popitem(), "loading state_dict"),
+        (lambda state: state.update(done=None), "NoneType"),
+    ],
+    ids=["no streams", "another device", "other weights", "no position"],
+)
+def test_a_checkpoint_of_another_version_is_refused(
+    change: Callable[[dict[str, Any]], Any], reason: str, uninterrupted: dict[str, Path], tmp_path: Path
+) -> None:
+    folder = tmp_path / "generator" / uninterrupted["generator"].name
+    shutil.copytree(uninterrupted["generator"], folder)
+    (folder / "result.json").unlink()
+    state = torch.load(folder / "checkpoint.pt", weights_only=True)
+    change(state)
+    torch.save(state, folder / "checkpoint.pt")
+    with pytest.raises(UserError, match=r"checkpoint\.pt was written by another version .*rerun=true") as error:
+        run("generator", tmp_path)
+    assert reason in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_lost_metrics_are_told(uninterrupted: dict[str, Path], tmp_path: Path) -> None:
+    folder = tmp_path / "generator" / uninterrupted["generator"].name
+    shutil.copytree(uninterrupted["generator"], folder, ignore=shutil.ignore_patterns("result.json", "metrics.jsonl"))
+    with pytest.raises(UserError, match=r"metrics\.jsonl lacks epochs"):
+        run("generator", tmp_path)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_full_disk_fails_in_one_line(uninterrupted: dict[str, Path], tmp_path: Path) -> None:
+    """The real command: not even its log can be written. A limit on a file's size stands for the disk's end."""
+    folder = tmp_path / "generator" / uninterrupted["generator"].name
+    folder.mkdir(parents=True)
+    (folder / "train.log").symlink_to("/dev/full")
+    limit = "resource.setrlimit(resource.RLIMIT_FSIZE, (9000, 9000))"
+    limited = f"import os, resource, sys; {limit}; os.execv(sys.argv[1], sys.argv[1:])"
+    words = [sys.executable, "-c", limited, *command("generator", tmp_path, "monitor.checkpoint_seconds=0")]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert done.stderr.splitlines()[-1:] == errors
+    assert "checkpoint.pt could not be written" in errors[0]
+    assert "File too large" in errors[0]
+    (folder / "train.log").unlink()
+    assert_same_run(run("generator", tmp_path), uninterrupted["generator"])
+
+
 def test_a_loss_that_is_no_number_ends_the_run(tmp_path: Path) -> None:
     with pytest.raises(RunFailure, match="no longer finite in epoch 1"):
         run("generator", tmp_path, "generator.optimizer.lr=1e30")
     assert not (folder_of("generator", tmp_path) / "result.json").exists()
+
+
+def test_a_test_loss_that_is_no_number_ends_the_run(
+    uninterrupted: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = runs_with_generator("classifier", uninterrupted, tmp_path)
+    broken = Evaluation(math.nan, 0.1, 0.5, 0.1, torch.zeros(10, 10, dtype=torch.long))
+    monkeypatch.setattr(assembly, "evaluate", lambda *arguments: broken)
+    with pytest.raises(RunFailure, match="no longer finite in epoch 1"):
+        run("classifier", runs)
+    assert (folder_of("classifier", runs) / "metrics.jsonl").read_text() == ""
 
 
 def test_the_same_seed_gives_the_same_bits_and_another_seed_others(

@@ -1,9 +1,11 @@
 """What a run leaves in its folder, what it prints, and what Weights & Biases gets."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
+from chimeramix import assembly
 from chimeramix import runs as package_runs
 from chimeramix.data.digits import Digits
 from chimeramix.data.loader import EpochLoader
@@ -20,7 +23,7 @@ from chimeramix.data.views import Normalize, Views
 from chimeramix.machine import Machine
 from chimeramix.streams import RunStreams
 from chimeramix.training import loop
-from chimeramix.training.tracking import Tracker
+from chimeramix.training.tracking import Tracker, WandbTracker
 from chimeramix.types import Batch, Subset
 from tests.runs.tiny import assert_same_run, figures, folder_of, overrides, run
 
@@ -254,3 +257,44 @@ def test_training_survives_a_failing_wandb(
         folder = run("generator", tmp_path, "wandb.mode=online")
     assert caplog.messages == ["Weights & Biases failed, the training goes on without it: no network"]
     assert_same_run(folder, uninterrupted["generator"])
+
+
+def test_wandb_continues_a_run_and_closes_a_failed_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a sweep, `wandb.init` would hand out the run of the job before, where that one failed."""
+    calls: list[Any] = []
+    wandb = SimpleNamespace(
+        run=object(), finish=lambda exit_code: calls.append(exit_code), init=lambda **settings: calls.append(settings)
+    )
+    monkeypatch.setitem(sys.modules, "wandb", wandb)
+    settings = {"mode": "online", "project": "p", "entity": None, "group": None, "tags": []}
+    WandbTracker(settings, "0123456789ab", "name", "generator", tmp_path, {"seed": 0})
+    assert calls[0] == 1
+    expected = {"mode": "online", "project": "p", "id": "0123456789ab", "resume": "allow", "dir": str(tmp_path)}
+    assert calls[1].items() >= expected.items()
+
+
+def test_the_classifier_leaves_its_generator_as_it_is(
+    uninterrupted: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    networks: list[torch.nn.Module] = []
+    load = assembly.load_generator
+
+    def kept(*arguments: Any) -> torch.nn.Module:
+        networks.append(load(*arguments))
+        return networks[-1]
+
+    monkeypatch.setattr(assembly, "load_generator", kept)
+    generator = uninterrupted["generator"]
+    shutil.copytree(generator, tmp_path / "generator" / generator.name)
+    run("classifier", tmp_path, "mixer.probability=1")
+    (network,) = networks
+    stored = load_file(generator / "generator.safetensors")
+    state = network.state_dict()
+    assert state.keys() == stored.keys()
+    assert all(torch.equal(state[name], stored[name]) for name in stored)
+
+
+def test_files_can_be_read_by_whom_the_umask_allows(uninterrupted: dict[str, Path]) -> None:
+    for folder in uninterrupted.values():
+        modes = {path.name: path.stat().st_mode & 0o777 for path in folder.iterdir() if path.is_file()}
+        assert len({mode for name, mode in modes.items() if name != ".lock"}) == 1, modes
