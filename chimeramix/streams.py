@@ -36,6 +36,29 @@ class RandomStream:
         """int64 in 0..high-1 on the device."""
         return torch.randint(high, shape, generator=self.device, device=self.device.device)
 
+    def normal(self, *shape: int) -> torch.Tensor:
+        """float32, standard normal, on the device."""
+        return torch.randn(*shape, generator=self.device, device=self.device.device)
+
+    def permutation(self, count: int) -> torch.Tensor:
+        """0..count-1 in random order, int64 on the device."""
+        return torch.randperm(count, generator=self.device, device=self.device.device)
+
+    def dirichlet(self, concentration: torch.Tensor) -> torch.Tensor:
+        """float32 on the device, like `concentration` `[..., n]`, whose last axis holds the positive parameters of one
+        draw; a parameter of 0 gives a part of exactly 0. The parts of a draw sum to 1."""
+        # Normalised Gamma draws. torch.distributions takes no generator; the sampler beneath it, used here, does.
+        # float64, since draws of small parameters (0.01) underflow in float32.
+        concentration = concentration.to(self.device.device, torch.float64)
+        parts = torch._standard_gamma(concentration.clamp(min=1e-3), generator=self.device)
+        parts = parts.masked_fill(concentration == 0, 0)
+        return (parts / parts.sum(-1, keepdim=True)).float()
+
+    def beta(self, alpha: float, count: int) -> torch.Tensor:
+        """`[count]` float32 from Beta(alpha, alpha), on the device."""
+        concentration = torch.full((count, 2), alpha, dtype=torch.float64, device=self.device.device)
+        return self.dirichlet(concentration)[:, 0]
+
     def state_dict(self) -> dict[str, torch.Tensor]:
         return {"host": self.host.get_state(), "device": self.device.get_state()}
 

@@ -24,12 +24,16 @@ class Batch:
         index: `[B]` int64, each image's position in the training subset; None for images from elsewhere.
         segments: `[B, H, W]` integer superpixel labels (0, 1, ... within an image), cropped and flipped together
             with the images; None where no mask needs them.
+        labelled: False for images without labels, whose labels are -1.
+        second: `[B, 3, H, W]`, the same images under other random augmentations; None where nobody made them.
     """
 
     images: Tensor
     labels: Tensor
     index: Tensor | None = None
     segments: Tensor | None = None
+    second: Tensor | None = None
+    labelled: bool = True
 
     def __len__(self) -> int:
         return len(self.images)

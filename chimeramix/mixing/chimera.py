@@ -3,6 +3,7 @@
 The label never changes, because both images are of one class.
 """
 
+from pathlib import Path
 from typing import Literal, Protocol
 
 import torch
@@ -18,6 +19,8 @@ class Partners(Protocol):
     """Draws same-class partners; see `chimeramix.data.views.SameClassPartners`."""
 
     def check(self, include_self: bool) -> None: ...
+
+    def index(self, batch: Batch, include_self: bool) -> Tensor: ...
 
     def __call__(self, batch: Batch, include_self: bool) -> Batch: ...
 
@@ -63,7 +66,7 @@ class ChimeraMix(Mixer):
         probability: float = 0.5,
         include_self: bool = True,
         resize: Literal["matched", "official"] = "matched",
-        rng: RandomStream | None = None,
+        rng: RandomStream | int | None = None,
     ) -> None:
         super().__init__(num_classes, probability, rng)
         if resize not in ("matched", "official"):
@@ -74,6 +77,37 @@ class ChimeraMix(Mixer):
         self.include_self = include_self
         self.mask = mask
         self.align_corners = resize == "official"
+
+    @classmethod
+    def from_run(
+        cls,
+        path: str | Path,
+        images: Tensor,
+        labels: Tensor,
+        probability: float = 0.5,
+        include_self: bool = True,
+        device: torch.device | str = "cpu",
+        rng: int | None = None,
+    ) -> "ChimeraMix":
+        """A generator that `train_generator.py` trained, as a mixer for any training loop.
+
+        Batches must be normalised with the mean and standard deviation of the run's data set (0.5 each, unless changed)
+        and carry class numbers as labels.
+
+        Args:
+            path: the generator's run folder.
+            images, labels: the support set from which same-class partners come, `[N, 3, S, S]` uint8 and `[N]` int64,
+                as a rule the training images. Partners are augmented as the run's classifier would augment them.
+            device: where the batches will be.
+            rng: seed; None takes torch's initial seed.
+
+        Raises:
+            UserError, ValueError: in one line, for a folder or a support set that won't do.
+        """
+        # Only here: reading a run needs all that the package needs, a mixer needs torch alone.
+        from chimeramix.from_run import chimera_mixer
+
+        return chimera_mixer(path, images, labels, probability, include_self, device, rng)
 
     def check(self, image_size: int) -> None:
         self.mask.check(self.generator.image_size // 4)
@@ -114,7 +148,7 @@ class DirectMix(Mixer):
         probability: float = 0.5,
         include_self: bool = True,
         direct_size: int | None = None,
-        rng: RandomStream | None = None,
+        rng: RandomStream | int | None = None,
     ) -> None:
         super().__init__(num_classes, probability, rng)
         if direct_size is not None and direct_size < 1:

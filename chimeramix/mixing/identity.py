@@ -10,7 +10,7 @@ from chimeramix.types import Batch
 class Identity(Mixer):
     """Passes images through, with one-hot targets."""
 
-    def __init__(self, num_classes: int, rng: RandomStream | None = None) -> None:
+    def __init__(self, num_classes: int, rng: RandomStream | int | None = None) -> None:
         super().__init__(num_classes, 0.0, rng)
 
     def mix(self, batch: Batch) -> tuple[Tensor, Tensor]:

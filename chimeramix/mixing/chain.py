@@ -1,0 +1,70 @@
+"""Several mixers one after the other, such as MiAMix across classes on top of ChimeraMix within them."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+from torch import Tensor, nn
+
+from chimeramix.mixing.base import Mixer
+from chimeramix.streams import RandomStream
+from chimeramix.types import Batch, Mask
+
+
+class Chain(Mixer):
+    """Applies mixers in their order; each gets the images and soft targets of the one before.
+
+    Args:
+        num_classes: K.
+        mixers: by name, which only overrides on a command line need. Those that draw same-class partners or decode
+            latent codes come first: they need class numbers as labels. One that draws second views gets them from
+            the mixers before it.
+
+    Raises:
+        ValueError: for no mixers, and for an order that can't work.
+    """
+
+    def __init__(self, num_classes: int, mixers: Mapping[str, Mixer], rng: RandomStream | int | None = None) -> None:
+        super().__init__(num_classes, 1.0, rng)
+        if not mixers:
+            raise ValueError("mixers must hold at least one mixer")
+        self._in_order = list(mixers.values())
+        self.mixers = nn.ModuleList(self._in_order)
+        for position, (name, mixer) in enumerate(mixers.items()):
+            if position and mixer.needs_partners:
+                raise ValueError(f"mixers.{name} must come first: it needs class numbers, not the targets of another")
+            if position and mixer.views is not None:
+                mixer.views = _MixedViews(mixer.views, self._in_order[:position])
+
+    @property
+    def mask(self) -> Mask | None:
+        """The mask that decides whether batches need superpixels."""
+        masks = (getattr(mixer, "mask", None) for mixer in self._in_order)
+        return next((mask for mask in masks if mask is not None), None)
+
+    def check(self, image_size: int) -> None:
+        for mixer in self._in_order:
+            mixer.check(image_size)
+
+    def mix(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        return _mix_all(self._in_order, batch)
+
+
+class _MixedViews:
+    """Second views that went through the same mixers as the first."""
+
+    def __init__(self, views: Callable[[Tensor], Batch], mixers: Sequence[Mixer]) -> None:
+        self._views = views
+        self._mixers = mixers
+
+    def __call__(self, index: Tensor) -> Batch:
+        batch = self._views(index)
+        images, targets = _mix_all(self._mixers, batch)
+        return Batch(images, targets, batch.index)
+
+
+def _mix_all(mixers: Sequence[Mixer], batch: Batch) -> tuple[Tensor, Tensor]:
+    for mixer in mixers:
+        images, targets = mixer.mix(batch)
+        # Superpixels and second views belong to the images as they were.
+        batch = replace(batch, images=images, labels=targets, segments=None, second=None)
+    return batch.images, batch.labels

@@ -1,0 +1,72 @@
+"""FMix (Harris et al. 2020): masks are thresholded low-frequency noise.
+
+The published code indexes the amplitude along the wrong axis, so that its noise holds only the two lowest horizontal
+frequencies; this is the definition of the paper.
+"""
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from chimeramix.mixing.blend import Blend
+from chimeramix.streams import RandomStream
+
+
+class FourierHole:
+    """The pixels with the largest values of Gaussian noise whose amplitude falls with the frequency.
+
+    The number of pixels is share * H * W, rounded up or down by a coin.
+
+    Args:
+        decay: power of the frequency by which the amplitude falls (paper: 3); larger gives smoother edges.
+    """
+
+    augmentable = True
+
+    def __init__(self, decay: float = 3.0) -> None:
+        if decay < 0:
+            raise ValueError(f"decay must not be negative, got {decay}")
+        self.decay = decay
+        # Per image size and device: it follows from these alone.
+        self._amplitudes: dict[tuple[int, int, torch.device], Tensor] = {}
+
+    def check(self, size: int) -> None:
+        """Any size will do."""
+
+    def __call__(self, share: Tensor, partner: Tensor, rng: RandomStream) -> Tensor:
+        height, width = partner.shape[-2:]
+        amplitude = self._amplitude(height, width, share.device)
+        spectrum = torch.view_as_complex(rng.normal(len(share), *amplitude.shape, 2)) * amplitude
+        noise = torch.fft.irfft2(spectrum, s=(height, width)).flatten(1)
+        count = (share * (height * width) + rng.uniform(len(share))).long()
+        place = torch.arange(height * width, device=share.device)
+        largest_first = noise.argsort(dim=1, descending=True)
+        hole = torch.zeros_like(noise).scatter_(1, largest_first, (place < count[:, None]).to(noise.dtype))
+        return hole.view(-1, 1, height, width)
+
+    def _amplitude(self, height: int, width: int, device: torch.device) -> Tensor:
+        """`[H, W/2 + 1]` float32: 1 / frequency^decay, the frequency in cycles per pixel and at least that of one
+        cycle per image."""
+        key = (height, width, device)
+        if key not in self._amplitudes:
+            rows = torch.fft.fftfreq(height, device=device)[:, None]
+            columns = torch.fft.rfftfreq(width, device=device)[None, :]
+            frequency = torch.hypot(rows, columns).clamp(min=1 / max(height, width))
+            self._amplitudes[key] = frequency.pow(-self.decay)
+        return self._amplitudes[key]
+
+
+class FMix(Blend):
+    """Masks from low-frequency noise; see `FourierHole` for `decay`, `Blend` for the other parameters."""
+
+    def __init__(
+        self,
+        num_classes: int,
+        alpha: float = 1.0,
+        decay: float = 3.0,
+        probability: float = 1.0,
+        per: Literal["sample", "batch"] = "sample",
+        rng: RandomStream | int | None = None,
+    ) -> None:
+        super().__init__(num_classes, FourierHole(decay), alpha, probability, per, rng)

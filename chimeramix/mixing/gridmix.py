@@ -1,0 +1,96 @@
+"""GridMix: within a crop, each cell of a grid shows a square of the partner.
+
+MiAMix (Liang et al. 2023) names Baek, Bang and Shim (2021) for it, who also train a second, local loss; but the figures
+in its tables are OpenMixup's, whose "gridmix" are the masks of GridMixup. These are the masks here. The one deviation:
+crops larger than the image, 45 % of the draws there, are cut to the image instead of wrapping around.
+"""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from chimeramix.mixing.blend import Blend
+from chimeramix.streams import RandomStream
+
+
+class LatticeHole:
+    """Squares of side ratio sqrt(share) in the upper left corner of each cell of a crop.
+
+    The crop's area, height / width and place and the number of cells across are uniform; cells are square, their side
+    is the crop's width over that number, rounded up; a square has at least 1 pixel a side, and 1 less than its cell at
+    most. Outside the crop the partner doesn't show, so the mean is below a large share.
+
+    Args:
+        cells: smallest and largest number of cells across the crop.
+        area: smallest and largest share of the image that the crop covers.
+        aspect: smallest and largest height / width of the crop.
+    """
+
+    augmentable = True
+
+    def __init__(
+        self,
+        cells: Sequence[int] = (2, 6),
+        area: Sequence[float] = (0.5, 1.0),
+        aspect: Sequence[float] = (0.5, 2.0),
+    ) -> None:
+        for name, limits, least in (("cells", cells, 1), ("area", area, 0), ("aspect", aspect, 0)):
+            if len(limits) != 2 or not least <= limits[0] <= limits[1] or limits[1] == 0:
+                raise ValueError(f"{name} must be two values in ascending order, at least {least}, got {list(limits)}")
+        if area[1] > 1:
+            raise ValueError(f"area must be at most 1, got {list(area)}")
+        self.cells = cells
+        self.area = area
+        self.aspect = aspect
+
+    def check(self, size: int) -> None:
+        narrowest = int(size * (self.area[0] / self.aspect[1]) ** 0.5)
+        if narrowest < self.cells[1]:
+            raise ValueError(
+                f"cells={list(self.cells)}: images of {size} pixels have crops of {narrowest}, too few for so many"
+            )
+
+    def __call__(self, share: Tensor, partner: Tensor, rng: RandomStream) -> Tensor:
+        height, width = partner.shape[-2:]
+        count = len(share)
+        area = self._between(self.area, rng.uniform(count)) * (height * width)
+        aspect = self._between(self.aspect, rng.uniform(count))
+        crop_width = (area / aspect).sqrt()
+        crop_height = crop_width * aspect
+        crop_width = crop_width.long().clamp(1, width)
+        crop_height = crop_height.long().clamp(1, height)
+        left = (rng.uniform(count) * (width - crop_width + 1)).long().clamp(max=width - 1)
+        top = (rng.uniform(count) * (height - crop_height + 1)).long().clamp(max=height - 1)
+        across = self.cells[0] + rng.integers(self.cells[1] - self.cells[0] + 1, count)
+        cell = (crop_width + across - 1) // across
+        side = torch.minimum((cell * share.sqrt()).long().clamp(min=1), (cell - 1).clamp(min=1))
+
+        def along(size: int, start: Tensor, extent: Tensor) -> Tensor:
+            place = torch.arange(size, device=share.device) - start[:, None]
+            return (place >= 0) & (place < extent[:, None]) & (place % cell[:, None] < side[:, None])
+
+        rows, columns = along(height, top, crop_height), along(width, left, crop_width)
+        return (rows[:, :, None] & columns[:, None, :]).unsqueeze(1).float()
+
+    @staticmethod
+    def _between(limits: Sequence[float], uniform: Tensor) -> Tensor:
+        return limits[0] + (limits[1] - limits[0]) * uniform
+
+
+class GridMix(Blend):
+    """Masks of squares on a grid; see `LatticeHole` and `Blend` for the parameters."""
+
+    def __init__(
+        self,
+        num_classes: int,
+        alpha: float = 1.0,
+        cells: Sequence[int] = (2, 6),
+        area: Sequence[float] = (0.5, 1.0),
+        aspect: Sequence[float] = (0.5, 2.0),
+        probability: float = 1.0,
+        per: Literal["sample", "batch"] = "sample",
+        rng: RandomStream | int | None = None,
+    ) -> None:
+        super().__init__(num_classes, LatticeHole(cells, area, aspect), alpha, probability, per, rng)

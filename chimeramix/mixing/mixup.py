@@ -1,0 +1,34 @@
+"""MixUp (Zhang et al. 2018): every pixel is the same convex combination of both images."""
+
+from typing import Literal
+
+from torch import Tensor
+
+from chimeramix.mixing.blend import Blend
+from chimeramix.streams import RandomStream
+
+
+class ConstantHole:
+    """The partner shows everywhere, with its share as weight."""
+
+    augmentable = False
+
+    def check(self, size: int) -> None:
+        """Any size will do."""
+
+    def __call__(self, share: Tensor, partner: Tensor, rng: RandomStream) -> Tensor:
+        return share.view(-1, 1, 1, 1)
+
+
+class MixUp(Blend):
+    """Constant masks; see `Blend` for the parameters."""
+
+    def __init__(
+        self,
+        num_classes: int,
+        alpha: float = 1.0,
+        probability: float = 1.0,
+        per: Literal["sample", "batch"] = "sample",
+        rng: RandomStream | int | None = None,
+    ) -> None:
+        super().__init__(num_classes, ConstantHole(), alpha, probability, per, rng)

@@ -1,0 +1,30 @@
+"""Applies a function to some samples of a batch, without asking the device which they are."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+Rows = Tensor | slice
+"""Indexes the samples of a batch: positions `[n]` int64, or all of them."""
+
+
+def replace_rows(values: Tensor, chosen: Tensor, function: Callable[[Rows], Tensor]) -> Tensor:
+    """`values` with `function(rows)` in the chosen samples.
+
+    On a CPU the function gets the chosen rows only. On other devices it gets all: to learn which rows are chosen, the
+    program would have to wait for the device.
+
+    Args:
+        values: `[B, ...]`; not changed.
+        chosen: `[B]` bool.
+        function: from n rows to `[n, ...]`, broadcastable to the values.
+    """
+    if values.device.type != "cpu":
+        return torch.where(chosen.view(-1, *[1] * (values.ndim - 1)), function(slice(None)), values)
+    rows = chosen.nonzero().squeeze(1)
+    if len(rows) == 0:
+        return values
+    replaced = values.clone()
+    replaced[rows] = function(rows)
+    return replaced

@@ -1,0 +1,42 @@
+"""SaliencyMix (Uddin et al. 2021): CutMix whose box sits at the partner's most salient pixel.
+
+Saliency is OpenCV's fine-grained static saliency, as in the published code, computed in torch for the whole batch. The
+published code draws one box per batch, at the first partner's most salient pixel: `per="batch"`.
+"""
+
+from typing import Literal
+
+from torch import Tensor
+
+from chimeramix.mixing.blend import Blend
+from chimeramix.mixing.cutmix import box
+from chimeramix.mixing.saliency import fine_grained_saliency
+from chimeramix.streams import RandomStream
+
+
+class SalientHole:
+    """A box of side ratio sqrt(share) around the partner's most salient pixel, cut off at the border."""
+
+    augmentable = True
+
+    def check(self, size: int) -> None:
+        """Any size will do."""
+
+    def __call__(self, share: Tensor, partner: Tensor, rng: RandomStream) -> Tensor:
+        height, width = partner.shape[-2:]
+        peak = fine_grained_saliency(partner).flatten(1).argmax(dim=1)
+        return box(peak // width, peak % width, share, height, width)
+
+
+class SaliencyMix(Blend):
+    """Boxes at salient places; see `Blend` for the parameters. The paper mixes half of the batches."""
+
+    def __init__(
+        self,
+        num_classes: int,
+        alpha: float = 1.0,
+        probability: float = 0.5,
+        per: Literal["sample", "batch"] = "sample",
+        rng: RandomStream | int | None = None,
+    ) -> None:
+        super().__init__(num_classes, SalientHole(), alpha, probability, per, rng)

@@ -1,0 +1,66 @@
+"""A trained generator outside of this package's own runs."""
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+from chimeramix.errors import UserError
+from chimeramix.mixing import ChimeraMix
+from tests.runs.tiny import run
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return run("generator", tmp_path_factory.mktemp("from_run"))
+
+
+def support() -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(256, (12, 3, 32, 32), generator=generator, dtype=torch.uint8)
+    return images, torch.arange(12) % 3
+
+
+def mixed(folder: Path, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    mixer = ChimeraMix.from_run(folder, *support(), probability=1, rng=seed)
+    images = torch.randn(5, 3, 32, 32, generator=torch.Generator().manual_seed(1)).clamp(-1, 1)
+    result: tuple[torch.Tensor, torch.Tensor] = mixer(images, torch.tensor([0, 1, 2, 0, 1]))
+    return result
+
+
+def test_it_composes_images_of_the_same_class(folder: Path) -> None:
+    images, targets = mixed(folder)
+    assert images.shape == (5, 3, 32, 32)
+    assert images.abs().max() <= 1
+    assert not images.requires_grad
+    assert torch.equal(targets, torch.eye(3)[[0, 1, 2, 0, 1]])
+
+
+def test_the_seed_decides(folder: Path) -> None:
+    assert torch.equal(mixed(folder)[0], mixed(folder)[0])
+    assert not torch.equal(mixed(folder)[0], mixed(folder, 1)[0])
+
+
+def test_partners_come_from_the_support_set(folder: Path) -> None:
+    mixer = ChimeraMix.from_run(folder, *support(), rng=0)
+    partner = mixer.partners.views.plain(torch.arange(12))  # type: ignore[attr-defined]
+    torch.testing.assert_close(partner.images, support()[0] / 127.5 - 1, atol=1e-6, rtol=0)
+    assert partner.segments is not None
+
+
+def test_a_folder_that_is_no_finished_generator(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=re.escape(str(tmp_path)) + r".*has no result\.json"):
+        ChimeraMix.from_run(tmp_path, *support())
+
+
+@pytest.mark.parametrize(
+    ("images", "labels", "message"),
+    [
+        (support()[0].float(), support()[1], "images must be uint8"),
+        (support()[0], support()[1][:3], r"labels must be int64 \[12\]"),
+    ],
+)
+def test_a_support_set_that_will_not_do(images: torch.Tensor, labels: torch.Tensor, message: str, folder: Path) -> None:
+    with pytest.raises(ValueError, match=message):
+        ChimeraMix.from_run(folder, images, labels)
