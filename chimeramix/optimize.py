@@ -47,12 +47,7 @@ class Optimisation:
 
     def minimise(self, loss: Tensor) -> None:
         """One step; reads nothing back from the device (but for fp16, whose scaling must see overflows)."""
-        self._optimizer.zero_grad(set_to_none=True)
-        self._scaler.scale(loss).backward(inputs=self._parameters)
-        self._scaler.step(self._optimizer)
-        self._scaler.update()
-        self._steps += 1
-        self._set_learning_rates()
+        minimise(loss, self)
 
     def _set_learning_rates(self) -> None:
         # Not by torch's LambdaLR: where fp16 overflows in the first step, as it often does, the scaler leaves that step
@@ -73,3 +68,17 @@ class Optimisation:
         self._steps = state["steps"]
         if state["scaler"]:  # empty from a run in another precision, which may go on in fp16
             self._scaler.load_state_dict(state["scaler"])
+
+
+def minimise(loss: Tensor, *optimisations: Optimisation) -> None:
+    """One step of several optimisers on one loss, with one backward pass; the first one's loss scaling serves all."""
+    scaler = optimisations[0]._scaler
+    for each in optimisations:
+        each._optimizer.zero_grad(set_to_none=True)
+    scaler.scale(loss).backward(inputs=[parameter for each in optimisations for parameter in each._parameters])
+    for each in optimisations:
+        scaler.step(each._optimizer)
+    scaler.update()
+    for each in optimisations:
+        each._steps += 1
+        each._set_learning_rates()

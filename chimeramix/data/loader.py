@@ -1,6 +1,7 @@
 """Goes through the subset epoch by epoch; can stop after any batch and go on there."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -14,7 +15,8 @@ class EpochLoader:
     """Iterating yields what is left of the current epoch, in batches; the next iteration starts a new epoch.
 
     An epoch is the subset repeated `repeats` times in random order (ChimeraMix 4.1: repetition keeps an epoch's length
-    about constant over the number of samples). The last, smaller batch is kept.
+    about constant over the number of samples). The last, smaller batch is kept. Images without labels, which stand at
+    the subset's end, follow once, in batches of their own.
 
     Raises:
         ValueError: for a batch size or a number of repeats below 1.
@@ -27,28 +29,43 @@ class EpochLoader:
         self._batch_size = batch_size
         self._repeats = repeats
         self._rng = rng
+        self._labelled = int((views.subset.labels >= 0).sum())
         self._order: torch.Tensor | None = None
         self._position = 0
 
     @property
     def samples(self) -> int:
         """Images in an epoch."""
-        return self._repeats * len(self._views.subset)
+        return self._repeated + self._unlabelled
+
+    @property
+    def _repeated(self) -> int:
+        return self._repeats * self._labelled
+
+    @property
+    def _unlabelled(self) -> int:
+        return len(self._views.subset) - self._labelled
 
     def __len__(self) -> int:
         """Batches in an epoch."""
-        return -(-self.samples // self._batch_size)
+        return -(-self._repeated // self._batch_size) - (-self._unlabelled // self._batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
         device = self._views.subset.images.device
         if self._order is None:
-            self._order = torch.randperm(self.samples, generator=self._rng.host) % len(self._views.subset)
+            self._order = torch.randperm(self._repeated, generator=self._rng.host) % self._labelled
+            if self._unlabelled:
+                rest = self._labelled + torch.randperm(self._unlabelled, generator=self._rng.host)
+                self._order = torch.cat([self._order, rest])
             self._position = 0
         order = self._order.to(device)
         while self._position < self.samples:
-            index = order[self._position : self._position + self._batch_size]
+            labelled = self._position < self._repeated
+            end = self._position + self._batch_size
+            index = order[self._position : min(end, self._repeated) if labelled else end]
             self._position += len(index)
-            yield self._views(index)
+            batch = self._views(index)
+            yield batch if labelled else replace(batch, labelled=False)
         self._order = None
 
     def state_dict(self) -> dict[str, Any]:

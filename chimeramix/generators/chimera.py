@@ -6,7 +6,7 @@ a parameter decides; the defaults are told at each.
 """
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -16,7 +16,7 @@ from chimeramix.generators.networks import ChimeraNetwork, PatchDiscriminator
 from chimeramix.machine import Machine
 from chimeramix.optimize import Optimisation, Schedule
 from chimeramix.streams import RandomStream
-from chimeramix.types import Batch, Mask
+from chimeramix.types import Batch, Mask, Subset
 
 
 class ChimeraTraining:
@@ -44,6 +44,8 @@ class ChimeraTraining:
         ValueError: for an image size that cannot be halved twice or that the discriminator cannot take, and for other
             values out of range.
     """
+
+    needs_partners: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -102,6 +104,9 @@ class ChimeraTraining:
         self._optimizer = optimizer
         self._schedule = schedule
 
+    def begin(self, subset: Subset, rng: RandomStream) -> None:
+        """Nothing here depends on the number of images."""
+
     def prepare(self, machine: Machine, total_steps: int) -> None:
         """Moves the networks to the device and makes the optimisers; to be called once, before the first step."""
         self.machine = machine
@@ -121,9 +126,10 @@ class ChimeraTraining:
     def learning_rate(self) -> float:
         return self._generator_step.learning_rate
 
-    def step(self, first: Batch, partner: Batch, rng: RandomStream) -> dict[str, Tensor]:
+    def step(self, first: Batch, partner: Batch | None, rng: RandomStream) -> dict[str, Tensor]:
         """One update of the generator and one of the discriminator on B pairs; returns the losses, unweighted, as
         scalars on the device. A loss of weight 0 is neither computed nor returned."""
+        assert partner is not None
         losses, composition = self._update_generator(first, partner, rng)
         if composition is not None:
             if self._fake == "fresh":

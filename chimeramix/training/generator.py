@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -12,13 +12,16 @@ from chimeramix.data.views import SameClassPartners, Views
 from chimeramix.machine import Machine
 from chimeramix.streams import RandomStream, RunStreams
 from chimeramix.training.pictures import draw_columns
-from chimeramix.types import Batch
+from chimeramix.types import Batch, Subset
 
 _PREVIEW_PAIRS = 6
 
 
 class Generator(Protocol):
-    """A generator that can be trained on pairs of same-class images."""
+    """A generator that can be trained on images, or on pairs of same-class images."""
+
+    needs_partners: ClassVar[bool]
+    """Whether a step takes a partner for each image."""
 
     image_size: int
     epochs: int
@@ -32,9 +35,11 @@ class Generator(Protocol):
     @property
     def learning_rate(self) -> float: ...
 
+    def begin(self, subset: Subset, rng: RandomStream) -> None: ...
+
     def prepare(self, machine: Machine, total_steps: int) -> None: ...
 
-    def step(self, first: Batch, partner: Batch, rng: RandomStream) -> dict[str, Tensor]: ...
+    def step(self, first: Batch, partner: Batch | None, rng: RandomStream) -> dict[str, Tensor]: ...
 
     def preview(self, first: Batch, partner: Batch, rng: RandomStream) -> dict[str, Tensor]: ...
 
@@ -68,14 +73,17 @@ class GeneratorTraining:
         self.epochs = generator.epochs
         self.loader = EpochLoader(views, generator.batch_size, repeats, streams["order"])
         self._views = views
-        self._partners = SameClassPartners(views, streams["partners"])
-        self._partners.check(generator.include_self)
+        self._partners: SameClassPartners | None = None
+        if generator.needs_partners:
+            self._partners = SameClassPartners(views, streams["partners"])
+            self._partners.check(generator.include_self)
         self._rng = streams["mixing"]
         self._machine = machine
         self._folder = folder
         self._pictures_every = pictures_every
         self._denormalize = denormalize
         self._on_picture = on_picture
+        generator.begin(views.subset, streams["codes"])
         generator.prepare(machine, self.epochs * len(self.loader))
 
     @property
@@ -83,7 +91,8 @@ class GeneratorTraining:
         return self.generator.learning_rate
 
     def step(self, batch: Batch) -> dict[str, Tensor]:
-        return self.generator.step(batch, self._partners(batch, self.generator.include_self), self._rng)
+        partner = None if self._partners is None else self._partners(batch, self.generator.include_self)
+        return self.generator.step(batch, partner, self._rng)
 
     def end_epoch(self, epoch: int) -> dict[str, Any]:
         if epoch == self.epochs or (self._pictures_every and epoch % self._pictures_every == 0):
@@ -99,7 +108,7 @@ class GeneratorTraining:
         order = torch.argsort(rng.uniform(len(labels)))
         # A pair of different images where a class has two: the first image of each of the first classes and the next.
         firsts, partners = [], []
-        for label in labels[order].unique()[:_PREVIEW_PAIRS].tolist():
+        for label in labels[labels >= 0].unique()[:_PREVIEW_PAIRS].tolist():
             members = order[labels[order] == label]
             firsts.append(members[0])
             partners.append(members[min(1, len(members) - 1)])
