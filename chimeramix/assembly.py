@@ -64,6 +64,7 @@ def generator_parts(run: Run) -> Parts:
     data = build.training_images(run.source, run.values)
     subset = build.subset(data, generator.image_size)
     build.try_augment(generator.augment, subset, "generator.augment")
+    subset = build.with_unlabelled(subset, generator, data, run.source, run.values["split_seed"])
     views = build.views(subset.to(run.machine.device), generator.augment, run.source, run.streams)
     normalize = Normalize(run.source.mean, run.source.std, run.machine.device)
     with as_user_error("generator"):
@@ -85,13 +86,14 @@ def classifier_parts(run: Run) -> Parts:
     """A classifier, its batches, mixer and test set. Raises `UserError`, for a missing generator too."""
     values, machine, source = run.values, run.machine, run.source
     network = None
-    if build.mixer_class(values).needs_generator:
+    if build.needs_generator(values):
         network = load_generator(run.settings, run.facts, machine)
     data = build.training_images(source, values)
     augment = build.part(values, "augment")
     subset = build.subset(data, source.image_size)
     build.try_augment(augment, subset, "augment")
-    views = build.views(subset.to(machine.device), augment, source, run.streams)
+    erase = None if values["erase"] is None else build.part(values, "erase")
+    views = build.views(subset.to(machine.device), augment, source, run.streams, erase)
     num_classes = len(data.classes)
     mixer = build.mixer(values, views, run.streams, num_classes, network)
 
@@ -100,9 +102,10 @@ def classifier_parts(run: Run) -> Parts:
         model.compile()
     repeats = epoch_repeats(values["epoch_labels_per_class"], data.smallest_class)
     loader = EpochLoader(views, values["batch_size"], repeats, run.streams["order"])
+    loss = build.loss(values, num_classes).to(machine.device)
     with as_user_error("optimizer"):
         optimisation = Optimisation(
-            model.parameters(),
+            [*model.parameters(), *loss.parameters()],
             build.part(values, "optimizer"),
             build.part(values, "schedule"),
             values["epochs"] * len(loader),
@@ -119,7 +122,7 @@ def classifier_parts(run: Run) -> Parts:
     training = ClassifierTraining(
         model,
         mixer,
-        build.part(values, "loss").to(machine.device),
+        loss,
         loader,
         optimisation,
         values["epochs"],

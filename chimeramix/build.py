@@ -1,6 +1,7 @@
 """Makes the parts of a run from its settings; the only place where a configuration's targets are instantiated."""
 
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from chimeramix.data.resize import resize
 from chimeramix.data.segments import segment
 from chimeramix.data.subset import draw_subset
 from chimeramix.data.views import Normalize, SameClassPartners, Views
+from chimeramix.errors import UserError
 from chimeramix.mixing.base import Mixer
 from chimeramix.streams import RandomStream, RunStreams, derive_seed
 from chimeramix.types import DataSource, LabelledImages, Mask, Subset
@@ -74,17 +76,54 @@ def subset(data: TrainingImages, size: int) -> Subset:
     return Subset(resize(data.images, size), data.labels, len(data.classes))
 
 
+def with_unlabelled(subset: Subset, generator: Any, data: TrainingImages, source: DataSource, seed: int) -> Subset:
+    """The subset and, behind it, the images without labels that the generator asks for: some of the training part's
+    other images (`unlabelled`), drawn with the seed of the split, and the test images (`transductive`)."""
+    size, extra = subset.images.shape[-1], []
+    wanted = getattr(generator, "unlabelled", 0)
+    if wanted:
+        others = sorted(set(range(len(data.part.labels))) - set(data.indices))
+        if wanted > len(others):
+            raise UserError(
+                f"generator.unlabelled={wanted}: only {len(others)} training images are not in the labelled subset"
+            )
+        draw = torch.Generator().manual_seed(derive_seed(seed, "unlabelled"))
+        chosen = torch.randperm(len(others), generator=draw)[:wanted].tolist()
+        extra.append(data.part.read([others[position] for position in chosen]))
+    if getattr(generator, "transductive", False):
+        test = source.test()
+        extra.append(test.read(range(len(test.labels))))
+    if not extra:
+        return subset
+    images = resize(torch.cat(extra), size)
+    labels = torch.full((len(images),), -1, dtype=subset.labels.dtype)
+    return Subset(torch.cat([subset.images, images]), torch.cat([subset.labels, labels]), subset.num_classes)
+
+
 def segments(
     data: TrainingImages, size: int, mask: Mask | None, source: DataSource, cache: Path, workers: int
 ) -> Tensor | None:
     """The superpixels `[N, size, size]` that a stage's mask needs, from the cache where they were computed before."""
     if mask is None or mask.segmentation is None:
         return None
+    return segments_of(data.images, size, mask, source.mean, source.std, cache, workers)
+
+
+def segments_of(
+    images: Tensor,
+    size: int,
+    mask: Mask,
+    mean: Sequence[float],
+    std: Sequence[float],
+    cache: Path | None = None,
+    workers: int = 1,
+) -> Tensor:
+    """The superpixels `[N, size, size]` of images `[N, 3, S, S]` uint8 that a mask with a segmentation needs."""
     wanted = mask.segmentation
     labels = segment(
-        resize(data.images, wanted.size or size),
-        source.mean,
-        source.std,
+        resize(images, wanted.size or size),
+        mean,
+        std,
         scale=wanted.scale,
         sigma=wanted.sigma,
         min_size=wanted.min_size,
@@ -115,23 +154,51 @@ def part(values: dict[str, Any], group: str) -> Any:
         return _make(values[group])
 
 
-def mixer_class(values: dict[str, Any]) -> type[Mixer]:
-    return get_class(values["mixer"]["_target_"])
+def loss(values: dict[str, Any], num_classes: int) -> nn.Module:
+    """The classifier's loss; one with layers of its own draws their weights from the run's seed."""
+    takes = inspect.signature(get_class(values["loss"]["_target_"])).parameters
+    given = {"num_classes": num_classes} if "num_classes" in takes else {}
+    with as_user_error("loss"), _seeded_weights(values["seed"]):
+        made: nn.Module = _make(values["loss"], **given)
+    return made
+
+
+def needs_generator(values: dict[str, Any]) -> bool:
+    """Whether the mixer, or one of a chain's, composes images with a trained generator."""
+    return any(_class(config).needs_generator for config in _mixers(values["mixer"]))
 
 
 def mixer(
     values: dict[str, Any], views: Views, streams: RunStreams, num_classes: int, generator: nn.Module | None
 ) -> Mixer:
-    needs = mixer_class(values)
-    arguments: dict[str, Any] = {"num_classes": num_classes, "rng": streams["mixing"]}
-    if needs.needs_generator:
-        arguments["generator"] = generator
-    if needs.needs_partners:
-        arguments["partners"] = SameClassPartners(views, streams["partners"])
+    def given(config: dict[str, Any]) -> dict[str, Any]:
+        needs = _class(config)
+        arguments: dict[str, Any] = {"num_classes": num_classes, "rng": streams["mixing"]}
+        if needs.needs_generator:
+            arguments["generator"] = generator
+        if needs.needs_partners:
+            arguments["partners"] = SameClassPartners(views, streams["partners"])
+        if needs.needs_views:
+            arguments["views"] = views
+        return arguments
+
     with as_user_error("mixer"):
-        made: Mixer = _make(values["mixer"], **arguments)
+        if "mixers" in values["mixer"]:
+            parts = {name: _make(config, **given(config)) for name, config in values["mixer"]["mixers"].items()}
+            made: Mixer = _class(values["mixer"])(mixers=parts, **given(values["mixer"]))
+        else:
+            made = _make(values["mixer"], **given(values["mixer"]))
         made.check(views.subset.images.shape[-1])
     return made
+
+
+def _mixers(config: dict[str, Any]) -> list[dict[str, Any]]:
+    """The mixer's configuration, or those of a chain's mixers."""
+    return list(config["mixers"].values()) if "mixers" in config else [config]
+
+
+def _class(config: dict[str, Any]) -> Any:
+    return get_class(config["_target_"])
 
 
 def try_augment(augment: Callable[..., Any], subset: Subset, group: str) -> None:
@@ -140,9 +207,15 @@ def try_augment(augment: Callable[..., Any], subset: Subset, group: str) -> None
         augment(subset.images[:1], None, RandomStream(0))
 
 
-def views(subset: Subset, augment: Callable[..., Any], source: DataSource, streams: RunStreams) -> Views:
+def views(
+    subset: Subset,
+    augment: Callable[..., Any],
+    source: DataSource,
+    streams: RunStreams,
+    erase: Callable[..., Any] | None = None,
+) -> Views:
     normalize = Normalize(source.mean, source.std, subset.images.device)
-    return Views(subset, augment, normalize, streams["augment"])
+    return Views(subset, augment, normalize, streams["augment"], erase)
 
 
 def _make(config: dict[str, Any], **given: Any) -> Any:

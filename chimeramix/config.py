@@ -34,6 +34,8 @@ from chimeramix.errors import UserError
 
 CONFIG_DIR = Path(__file__).resolve().parent.parent / "conf"
 
+_GROUPS = ("dataset", "optimizer", "schedule", "model", "augment", "mixer", "loss")
+_OPTIONAL_GROUPS = ("erase", "mask", "generator")
 _CLASSIFIER_RECIPE = ("epochs", "batch_size", "epoch_labels_per_class", "optimizer", "schedule")
 
 
@@ -211,8 +213,8 @@ def _settings(config: DictConfig, role: str, choices: dict[str, Any], overrides:
     plain = {str(key): value for key, value in values.items()}
     resolve_stages(plain)
     check_values(plain)
-    for group in ("dataset", "mask", "optimizer", "schedule", "model", "augment", "mixer", "loss", "generator"):
-        if plain[group] is None and group in ("mask", "generator"):
+    for group in (*_GROUPS, *_OPTIONAL_GROUPS):
+        if plain[group] is None and group in _OPTIONAL_GROUPS:
             continue
         options = options_of(group, [CONFIG_DIR])
         if options and not (isinstance(plain[group], dict) and "_target_" in plain[group]):

@@ -26,7 +26,8 @@ _WANDB_MODES = ("disabled", "online", "offline")
 _GIVEN_BY_THE_RUN: dict[str, set[str]] = {
     "dataset": {"data_dir", "mirror", "workers"},
     "model": {"num_classes"},
-    "mixer": {"num_classes", "generator", "partners", "rng"},
+    "mixer": {"num_classes", "generator", "partners", "views", "rng"},
+    "loss": {"num_classes"},
     "optimizer": {"params"},
     "generator.optimizer": {"params"},
 }
@@ -59,8 +60,11 @@ def _end(path: str) -> str:
 def resolve_stages(values: dict[str, Any]) -> None:
     """A mask may have one value for the generator's stage and one for the classifier's (`segment_size`); from here on
     each stage's copy of the mask holds its own, so that neither stage's identity depends on the other's."""
-    for owner, stage in (("generator", "generator"), ("mixer", "classifier"), (None, "classifier")):
-        mask = values["mask"] if owner is None else (values[owner] or {}).get("mask")
+    mixer = values["mixer"] or {}
+    mixers = [mixer, *(mixer.get("mixers") or {}).values()]
+    owners = [(values["generator"] or {}, "generator"), (values, "classifier")]
+    for owner, stage in owners + [(each, "classifier") for each in mixers]:
+        mask = owner.get("mask")
         if isinstance(mask, dict) and isinstance(mask.get("segment_size"), dict):
             sizes = mask["segment_size"]
             for key in sizes:
@@ -103,7 +107,8 @@ def check_types(node: Any, path: str) -> None:
     except Exception as error:  # whatever importing a module may raise
         reason = " ".join(str(error).split()).partition(" Are you sure")[0]
         raise UserError(f"{path}._target_={node['_target_']}: {reason}") from error
-    given = _GIVEN_BY_THE_RUN.get(path, set())
+    # The mixers of a chain are given what any mixer is.
+    given = _GIVEN_BY_THE_RUN.get(re.sub(r"^mixer(\.mixers\.\w+)+$", "mixer", path), set())
     parameters = {name: p for name, p in inspect.signature(target).parameters.items() if name not in given}
     hints = _hints(target)
     for key, value in node.items():
@@ -128,6 +133,9 @@ def _check_value(value: Any, hint: Any, path: str, key: str) -> None:
     elif isinstance(value, list) and any(isinstance(item, dict) for item in value):
         for position, item in enumerate(value):
             check_types(item, f"{path}[{position}]")
+    elif isinstance(value, dict) and any(isinstance(item, dict) for item in value.values()):
+        for name, item in value.items():
+            check_types(item, f"{path}.{name}")
     elif not _fits(value, hint):
         if value is None and not _choices(hint):
             other = f" or choose one with {key}=NAME" if key in _SHARED_GROUPS else ""

@@ -30,6 +30,8 @@ class Recipe:
     epoch_labels_per_class: int = MISSING  # an epoch repeats the subset to about this many images per class
     flip: float = MISSING  # probability of a horizontal flip
     segment_scale: float = MISSING  # of Felzenszwalb's superpixels
+    cutout_size: int = MISSING  # side of Cutout's square in pixels
+    autoaugment: str = MISSING  # policy of AutoAugment: cifar10 or imagenet
     generator: GeneratorRecipe = field(default_factory=GeneratorRecipe)
 
 
@@ -84,6 +86,7 @@ class Config:
     schedule: Any = MISSING
     model: Any = MISSING
     augment: Any = MISSING
+    erase: Any = None
     mixer: Any = MISSING
     mask: Any = None
     generator: Any = None

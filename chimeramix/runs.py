@@ -42,7 +42,7 @@ def train(settings: Settings) -> None:
     generator_identity = None
     spec = generator_spec(values, facts)
     if settings.role == "classifier":
-        if build.mixer_class(values).needs_generator:
+        if build.needs_generator(values):
             generator_identity = identity_of(spec)
         spec = classifier_spec(values, facts, generator_identity)
     folder = RunFolder(Path(values["machine"]["runs_dir"]).expanduser(), spec, _readable_name(settings))
@@ -111,7 +111,7 @@ def _result(run: Run, parts: Parts, generator_identity: str | None, last: dict[s
         "dataset": values["dataset"]["name"],
         "experiment": names.get("experiment"),
         "method": values["method"] or names.get("experiment") or names.get("mixer"),
-        "augment": _chosen(run.settings, "augment"),
+        "augment": " + ".join(filter(None, (_chosen(run.settings, group) for group in ("augment", "erase")))),
         "model": _chosen(run.settings, "model" if run.settings.role == "classifier" else "generator"),
         "max_labels_per_class": values["max_labels_per_class"],
         "seed": values["seed"],

@@ -12,6 +12,7 @@ CLASSIFIER_KEYS = (
     "schedule",
     "model",
     "augment",
+    "erase",
     "mixer",
     "loss",
 )
@@ -31,7 +32,8 @@ def classifier_spec(values: dict[str, Any], facts: dict[str, Any], generator_ide
         "format": FORMAT,
         "role": "classifier",
         **_common(values, facts),
-        **{key: values[key] for key in CLASSIFIER_KEYS},
+        # What is not chosen is left out, so that a group added to the program changes no identity.
+        **{key: values[key] for key in CLASSIFIER_KEYS if values[key] is not None},
         "generator": generator_identity,
     }
 

@@ -89,7 +89,7 @@ CLASSIFIER_MISTAKES = {
     "dataset without its folder": (("+dataset=digits",), "dataset=digits", "did you mean demo/digits?"),
     "misspelt in a folder": (("+dataset=demo/digit",), "dataset=demo/digit:", "did you mean demo/digits?"),
     "misspelt experiment": ((DIGITS, "+experiment=basline"), "experiment=basline", "did you mean baseline?"),
-    "nothing like it": ((DIGITS, "+experiment=xyz"), "experiment=xyz: no such option; there are baseline,"),
+    "nothing like it": ((DIGITS, "+experiment=xyz"), "experiment=xyz: no such option; there are agmix,"),
     "misspelt model": ((*BASELINE, "model=resnet5"), "model=resnet5", "did you mean resnet50?"),
     "misspelt launcher": ((*BASELINE, "hydra/launcher=slrm"), "hydra/launcher=slrm", "did you mean slurm?"),
     "misspelt group": ((*BASELINE, "modell=resnet50"), "unknown key modell", "did you mean model?"),

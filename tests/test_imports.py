@@ -61,6 +61,10 @@ def test_all_layers_are_there():
 @pytest.mark.parametrize("module", MODULES)
 def test_imports_point_one_way(module):
     head = module.split(".")[0]
+    if module == "mixing.chimera":
+        # `ChimeraMix.from_run` imports it when called: a run can't be read with torch alone.
+        assert own(module) <= LEAVES | {"mixing", "from_run"}
+        return
     if head in LEAVES:
         assert own(module) <= LEAVES
     elif head in PARTS:

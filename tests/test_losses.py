@@ -1,12 +1,21 @@
 import copy
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+import torchvision
+from torchvision import transforms
 
-from chimeramix.losses import LaplacianPyramidLoss, SoftTargetCrossEntropy
+from chimeramix.losses import (
+    CosineCrossEntropyLoss,
+    CosineLoss,
+    LaplacianPyramidLoss,
+    SoftTargetCrossEntropy,
+    VGG16Loss,
+)
 
 
 def test_cross_entropy_of_a_worked_example():
@@ -164,3 +173,80 @@ def test_laplacian_loss_refuses():
         LaplacianPyramidLoss(3)(torch.zeros(1, 3, 64, 8), torch.zeros(1, 3, 64, 8))
     with pytest.raises(ValueError, match=r"must both be .*, got \[1, 3, 64, 64\] and \[3, 64, 64\]"):
         LaplacianPyramidLoss()(torch.zeros(1, 3, 64, 64), torch.zeros(3, 64, 64))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_cosine_loss_is_one_minus_the_cosine(dtype: torch.dtype) -> None:
+    """For a one-hot target, 1 - z_y / ||z|| (Barz & Denzler, Equation 3)."""
+    logits = torch.tensor([[3.0, 4.0, 0.0], [-1.0, 2.0, 2.0]], dtype=dtype)
+    targets = torch.eye(3)[[1, 0]]
+    torch.testing.assert_close(CosineLoss()(logits, targets), torch.tensor((1 - 4 / 5 + 1 + 1 / 3) / 2))
+    soft = torch.tensor([[0.5, 0.5, 0.0], [0.0, 1.0, 0.0]])
+    expected = (1 - 7 / (5 * 2**0.5) + 1 - 2 / 3) / 2
+    torch.testing.assert_close(CosineLoss()(logits, soft), torch.tensor(expected))
+
+
+def test_cosine_loss_of_no_logits_is_finite() -> None:
+    logits = torch.zeros(2, 3, requires_grad=True)
+    loss = CosineLoss()(logits, torch.eye(3)[:2])
+    loss.backward()
+    assert loss.item() == 1
+    assert logits.grad is not None
+    assert logits.grad.isfinite().all()
+
+
+def test_cosine_with_cross_entropy() -> None:
+    torch.manual_seed(0)
+    loss = CosineCrossEntropyLoss(3, weight=0.25)
+    logits, targets = torch.randn(6, 3), torch.eye(3)[[0, 1, 2, 2, 1, 0]]
+    embedding = logits / logits.norm(dim=1, keepdim=True)
+    positive = embedding.clamp(min=0)
+    normalised = (positive - positive.mean(0)) / (positive.var(0, correction=0) + 1e-5).sqrt()
+    scores = normalised @ loss.head[2].weight.T + loss.head[2].bias
+    expected = CosineLoss()(logits, targets) + 0.25 * torch.nn.functional.cross_entropy(scores, targets)
+    torch.testing.assert_close(loss(logits, targets), expected)
+    assert loss(logits[:1], targets[:1]).isfinite()  # a batch of one has no statistics
+    with pytest.raises(ValueError, match="weight must not be negative"):
+        CosineCrossEntropyLoss(3, -1)
+
+
+def test_vgg16_compares_features_after_each_blocks_second_convolution(tmp_path: Path) -> None:
+    """Against torchvision's network with hooks, with random weights in place of ImageNet's."""
+    torch.manual_seed(0)
+    with torch.device("meta"):  # without the millions of weights behind the features
+        layers = torchvision.models.vgg16(weights=None).features
+    layers.to_empty(device="cpu")
+    for parameter in layers.parameters():
+        torch.nn.init.normal_(parameter, std=0.05)
+    stored = {f"features.{name}": value for name, value in layers.state_dict().items()}
+    torch.save(stored, tmp_path / "vgg16.pth")
+    output, target = torch.rand(2, 2, 3, 32, 32)
+    features: list[list[torch.Tensor]] = []
+    for images in (output, target):
+        features.append([])
+        hidden = transforms.functional.normalize(images, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+        convolutions = 0
+        for layer in layers:
+            hidden = layer(hidden.clone())
+            convolutions += isinstance(layer, torch.nn.Conv2d)
+            # Second convolutions of the blocks of 2, 2, 3, 3 and 3, and the ReLU behind each.
+            if isinstance(layer, torch.nn.ReLU) and convolutions in (2, 4, 6, 9, 12):
+                features[-1].append(hidden)
+    expected = sum((one - other).abs().mean() for one, other in zip(*features, strict=True))
+    loss = VGG16Loss(str(tmp_path / "vgg16.pth"))
+    output.requires_grad_()
+    torch.testing.assert_close(loss(output, target), expected)
+    loss(output, target).backward()
+    assert output.grad is not None
+    assert not any(parameter.requires_grad for parameter in loss.parameters())
+
+
+def test_vgg16_without_its_weights(tmp_path: Path) -> None:
+    (tmp_path / "other.pth").write_bytes(b"nothing of the kind")
+    for weights, message in [
+        (None, "ImageNet"),
+        ("nowhere.pth", "nowhere.pth: no such file"),
+        (str(tmp_path / "other.pth"), "does not hold torchvision's VGG-16"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            VGG16Loss(weights)

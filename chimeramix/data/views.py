@@ -10,6 +10,7 @@ from chimeramix.streams import RandomStream
 from chimeramix.types import Batch, Subset
 
 Augment = Callable[[Tensor, Tensor | None, RandomStream], tuple[Tensor, Tensor | None]]
+Erase = Callable[[Tensor, RandomStream], Tensor]
 
 
 class Normalize:
@@ -33,19 +34,35 @@ class Normalize:
 
 
 class Views:
-    """Makes a batch out of positions in the subset: `views(index [B]) -> Batch`, all on the subset's device."""
+    """Makes a batch out of positions in the subset: `views(index [B]) -> Batch`, all on the subset's device.
 
-    def __init__(self, subset: Subset, augment: Augment, normalize: Normalize, rng: RandomStream) -> None:
+    Args:
+        augment: of uint8 images and their segments; see `chimeramix.augment`.
+        erase: of normalised images; see `chimeramix.augment.erasing`.
+    """
+
+    def __init__(
+        self,
+        subset: Subset,
+        augment: Augment,
+        normalize: Normalize,
+        rng: RandomStream,
+        erase: Erase | None = None,
+    ) -> None:
         self.subset = subset
         self._augment = augment
         self._normalize = normalize
         self._rng = rng
+        self._erase = erase
 
     def __call__(self, index: Tensor) -> Batch:
         subset = self.subset
         segments = None if subset.segments is None else subset.segments[index]
-        images, segments = self._augment(subset.images[index], segments, self._rng)
-        return Batch(self._normalize(images), subset.labels[index], index, segments)
+        pixels, segments = self._augment(subset.images[index], segments, self._rng)
+        images = self._normalize(pixels)
+        if self._erase is not None:
+            images = self._erase(images, self._rng)
+        return Batch(images, subset.labels[index], index, segments)
 
     def attach_segments(self, segments: Tensor) -> None:
         """Superpixels `[N, S, S]` of the subset's images, of which every later batch gets its part."""

@@ -1,38 +1,18 @@
-"""Losses of classifiers and generators.
+"""The perceptual loss of ChimeraMix (Reinders et al. 2022, section 3.1), in place of a pretrained network's features.
 
-- `SoftTargetCrossEntropy`: cross entropy with a distribution over the classes as target.
-- `LaplacianPyramidLoss`: the perceptual loss of ChimeraMix (Reinders et al. 2022, section 3.1), which takes the place
-  of a pretrained network's features. The pyramid is Burt & Adelson's (1983); the number of levels, the borders and the
-  sum without weights follow the published code. No deviation in value, but in the way: the pyramid is linear, so that
-  of the difference of both images is built instead of two, and its filters are applied as matrices, because the
-  gradient of CUDA's reflection padding is not reproducible to the bit.
+The pyramid is Burt & Adelson's (1983); the number of levels, the borders and the sum without weights follow the
+published code. No deviation in value, but in the way: the pyramid is linear, so that of the difference of both images
+is built instead of two, and its filters are applied as matrices, because the gradient of CUDA's reflection padding is
+not reproducible to the bit.
 """
 
 import torch
 from torch import Tensor, nn
 
+from chimeramix.losses.precision import at_least_float32
+
 _BINOMIAL = (1, 4, 6, 4, 1)  # over 16; the 5x5 kernel is its outer product
 _SMALLEST = 3  # reflection by 2 needs 3 pixels
-
-
-class SoftTargetCrossEntropy(nn.Module):
-    """Mean over the batch of `-sum_k targets[k] * log softmax(logits)[k]`."""
-
-    def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Scalar loss, float32 also for logits of half precision.
-
-        Args:
-            logits: `[B, K]` float.
-            targets: `[B, K]` float, rows sum to 1; one-hot rows for hard labels.
-
-        Raises:
-            ValueError: where both differ in shape, such as for class numbers `[B]`.
-        """
-        if logits.ndim != 2 or targets.shape != logits.shape:
-            raise ValueError(
-                f"logits and targets must both be [batch, classes], got {list(logits.shape)} and {list(targets.shape)}"
-            )
-        return -(targets * logits.log_softmax(dim=1, dtype=_at_least_float32(logits))).sum(dim=1).mean()
 
 
 class LaplacianPyramidLoss(nn.Module):
@@ -74,7 +54,7 @@ class LaplacianPyramidLoss(nn.Module):
             )
         self._check_size(min(output.shape[-2:]))
         with torch.autocast(output.device.type, enabled=False):
-            dtype = _at_least_float32(output)
+            dtype = at_least_float32(output)
             difference = output.to(dtype) - target.to(dtype)
             loss = difference.new_zeros(())
             for _ in range(self.levels):
@@ -117,7 +97,3 @@ def _pyramid_filters(side: int) -> tuple[Tensor, Tensor]:
     blur = sum(weight * padded[tap : tap + side] for tap, weight in enumerate(kernel.tolist()))
     assert isinstance(blur, Tensor)
     return blur[::2].contiguous(), 2 * blur[:, ::2].contiguous()
-
-
-def _at_least_float32(tensor: Tensor) -> torch.dtype:
-    return torch.promote_types(tensor.dtype, torch.float32)

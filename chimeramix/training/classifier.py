@@ -23,7 +23,7 @@ class ClassifierTraining:
 
     Args:
         model: `[B, 3, S, S]` to logits `[B, K]`.
-        loss: `(logits [B, K] float32, targets [B, K]) -> scalar`.
+        loss: `(logits [B, K] float32, targets [B, K]) -> scalar`; may have parameters of its own.
         evaluate: the model's figures on the whole test set.
         evaluate_every: epochs between evaluations; 0 evaluates after the last epoch only. What it shows in between
             decides nothing: the last epoch's figures are the result.
@@ -34,7 +34,7 @@ class ClassifierTraining:
         self,
         model: nn.Module,
         mixer: Mixer,
-        loss: Callable[[Tensor, Tensor], Tensor],
+        loss: nn.Module,
         loader: EpochLoader,
         optimisation: Optimisation,
         epochs: int,
@@ -93,8 +93,13 @@ class ClassifierTraining:
         write_atomically(self._folder / "per_class.csv", write)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"model": self.model.state_dict(), "optimisation": self._optimisation.state_dict()}
+        return {
+            "model": self.model.state_dict(),
+            "loss": self._loss.state_dict(),
+            "optimisation": self._optimisation.state_dict(),
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.model.load_state_dict(state["model"])
+        self._loss.load_state_dict(state["loss"])
         self._optimisation.load_state_dict(state["optimisation"])

@@ -1,0 +1,116 @@
+"""Every experiment trains end to end: its generator where it has one, then a classifier, two epochs each."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from chimeramix.config import CONFIG_DIR, compose_settings
+from chimeramix.config_errors import options_of
+from chimeramix.errors import UserError
+from chimeramix.runs import train
+from chimeramix.training import loop
+from chimeramix.training.checkpoint import save_checkpoint
+from tests.runs.interrupt import Killed
+from tests.runs.tiny import CLASSIFIER, COMMON, GENERATOR, assert_same_run, folder_of
+
+EXPERIMENTS = options_of("experiment", [CONFIG_DIR])
+# A wide network on 8 x 8 positions: without an evaluation in between, and fewer images of the test set won't do.
+SCATTERING = [word for word in CLASSIFIER if not word.startswith(("model.", "monitor."))]
+GLICO = ["generator.epochs=2", "generator.batch_size=8", "generator.epoch_labels_per_class=4", "generator.noise_size=8"]
+
+
+def words(role: str, experiment: str, runs: Path, *more: str) -> list[str]:
+    settings = compose_settings(role, [*COMMON, f"+experiment={experiment}", *more])
+    generator: list[str] = []
+    if settings.values["generator"] is not None:
+        generator = GLICO if settings.names["generator"] == "glico" else GENERATOR
+    classifier = SCATTERING if experiment == "scattering" else CLASSIFIER
+    own = classifier if role == "classifier" else []
+    chosen = [*COMMON, f"+experiment={experiment}", *generator, *own, "monitor.pictures_every=0"]
+    return [*chosen, f"machine.runs_dir={runs}", *more]
+
+
+def run(role: str, experiment: str, runs: Path, *more: str) -> Path:
+    train(compose_settings(role, words(role, experiment, runs, *more)))
+    return folder_of(role, runs)
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_an_experiment_trains(experiment: str, tmp_path: Path) -> None:
+    settings = compose_settings("classifier", words("classifier", experiment, tmp_path))
+    if settings.values["generator"] is not None:
+        run("generator", experiment, tmp_path)
+    folder = run("classifier", experiment, tmp_path)
+    result = json.loads((folder / "result.json").read_text())
+    assert result["method"] == settings.values["method"]
+    assert result["num_test"] == 1000
+    assert 0.05 < result["test"]["accuracy"] <= 1
+    assert (result["generator_identity"] is None) == (settings.values["generator"] is None)
+
+
+@pytest.mark.parametrize(
+    ("experiment", "more", "augment"),
+    [
+        ("miamix", ["augment=trivialaugment"], "trivialaugment"),
+        ("chimeramix_segmentation_direct", ["augment=autoaugment", "erase=cutout"], "autoaugment + cutout"),
+    ],
+)
+def test_policies_and_erasers_go_on_top(experiment: str, more: list[str], augment: str, tmp_path: Path) -> None:
+    result = json.loads((run("classifier", experiment, tmp_path, *more) / "result.json").read_text())
+    assert result["augment"] == augment
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        ["generator.unlabelled=12"],
+        ["generator.transductive=true", "generator.batch_size=300"],
+        ["generator.classifier=latent", "generator.initial_codes=hypercube"],
+        ["generator.gamma=0", "generator.noise=added", "generator.perceptual=null"],
+    ],
+    ids=["unlabelled", "transductive", "latent", "without"],
+)
+def test_glicos_variants_train(more: list[str], tmp_path: Path) -> None:
+    folder = run("generator", "glico", tmp_path, *more)
+    weights = folder / "generator.safetensors"
+    assert weights.exists()
+    run("classifier", "glico", tmp_path, *more, "mixer.interpolation=lerp", "mixer.per=batch")
+
+
+def test_more_unlabelled_images_than_there_are(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"generator\.unlabelled=5000: only 777 training images"):
+        run("generator", "glico", tmp_path, "generator.unlabelled=5000")
+    assert not (tmp_path / "generator").exists()
+
+
+@pytest.mark.parametrize(
+    ("role", "experiment", "more"),
+    [
+        ("generator", "glico", ["generator.unlabelled=12"]),
+        ("classifier", "miamix", ["augment=trivialaugment", "erase=random_erasing"]),
+        ("classifier", "cosine", ["loss=cosine_cross_entropy"]),
+    ],
+)
+@pytest.mark.usefixtures("quick_pictures")
+def test_an_interrupted_run_ends_with_the_same_bits(
+    role: str, experiment: str, more: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    often = [*more, "monitor.checkpoint_seconds=0"]
+    expected = run(role, experiment, tmp_path / "whole", *often)
+    saves = 0
+
+    def dying(path: Path, state: dict[str, object]) -> None:
+        nonlocal saves
+        save_checkpoint(path, state)
+        saves += 1
+        if saves == 7:
+            raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "save_checkpoint", dying)
+        with pytest.raises(Killed):
+            run(role, experiment, tmp_path / "parts", *often)
+    torch.manual_seed(99)
+    assert_same_run(run(role, experiment, tmp_path / "parts", *often), expected)
