@@ -110,6 +110,7 @@ def classifier_parts(run: Run) -> Parts:
             build.part(values, "schedule"),
             values["epochs"] * len(loader),
             machine,
+            getattr(model, "without_weight_decay", tuple)(),
         )
     test = source.test()
     test_images = test.read(range(len(test.labels))).to(machine.device)

@@ -19,6 +19,7 @@ class Optimisation:
         parameters: the tensors to change; gradients are computed for these and no others, so a loss may run through
             networks that stay as they are.
         optimizer: called with the parameters.
+        undecayed: those of the parameters that get no weight decay.
         schedule: see `Schedule`; applied after every step (both papers' codes step per batch).
         total_steps: length of the training.
         machine: decides on loss scaling.
@@ -31,9 +32,10 @@ class Optimisation:
         schedule: Schedule,
         total_steps: int,
         machine: Machine,
+        undecayed: Iterable[torch.nn.Parameter] = (),
     ) -> None:
         self._parameters = list(parameters)
-        self._optimizer = optimizer(self._parameters)
+        self._optimizer = optimizer(_groups(self._parameters, list(undecayed)))
         self._schedule = schedule
         self._total_steps = total_steps
         self._initial_rates = [float(group["lr"]) for group in self._optimizer.param_groups]
@@ -68,6 +70,15 @@ class Optimisation:
         self._steps = state["steps"]
         if state["scaler"]:  # empty from a run in another precision, which may go on in fp16
             self._scaler.load_state_dict(state["scaler"])
+
+
+def _groups(parameters: list[torch.nn.Parameter], undecayed: list[torch.nn.Parameter]) -> list[Any]:
+    """The parameters as an optimiser takes them: as they are, or in two groups."""
+    if not undecayed:
+        return parameters
+    apart = {id(parameter) for parameter in undecayed}
+    decayed = [parameter for parameter in parameters if id(parameter) not in apart]
+    return [{"params": decayed}, {"params": undecayed, "weight_decay": 0.0}]
 
 
 def minimise(loss: Tensor, *optimisations: Optimisation) -> None:

@@ -2,13 +2,14 @@
 
 import copy
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 from chimeramix.machine import Machine
-from chimeramix.optimize import Optimisation
+from chimeramix.optimize import Optimisation, minimise
 from chimeramix.training.schedules import Cosine, MultiStep
 
 CPU = Machine(torch.device("cpu"))
@@ -177,3 +178,26 @@ def test_an_overflow_leaves_out_one_step() -> None:
     assert optimisation.learning_rate == pytest.approx(0.09)
     optimisation.minimise(parameter.sum())
     assert parameter.item() == pytest.approx(1 - 0.09)
+
+
+def test_parameters_without_weight_decay_keep_their_place_when_the_gradient_is_zero():
+    decayed, kept = (torch.nn.Parameter(torch.ones(2)) for _ in range(2))
+    optimisation = Optimisation(
+        [decayed, kept], partial(torch.optim.SGD, lr=0.5, weight_decay=0.1), Cosine(), 10, CPU, undecayed=[kept]
+    )
+    optimisation.minimise(0 * (decayed + kept).sum())
+    assert kept.tolist() == [1, 1]
+    torch.testing.assert_close(decayed.detach(), torch.full((2,), 1 - 0.5 * 0.1))
+
+
+def test_two_optimisers_share_one_backward_pass():
+    first, second = (torch.nn.Parameter(torch.tensor(2.0)) for _ in range(2))
+    one, other = (
+        Optimisation([parameter], partial(torch.optim.SGD, lr=rate), Cosine(), 10, CPU)
+        for parameter, rate in ((first, 0.1), (second, 0.01))
+    )
+    minimise(first * second, one, other)
+    torch.testing.assert_close(first.detach(), torch.tensor(2 - 0.1 * 2))
+    torch.testing.assert_close(second.detach(), torch.tensor(2 - 0.01 * 2))
+    assert one.learning_rate < 0.1
+    assert other.learning_rate < 0.01

@@ -1,6 +1,7 @@
 """Classifiers: images `[B, 3, H, W]` to logits `[B, num_classes]`."""
 
 from chimeramix.models.resnet import resnet
+from chimeramix.models.scattering import ParametricScattering
 from chimeramix.models.wide_resnet import WideResNet
 
-__all__ = ["WideResNet", "resnet"]
+__all__ = ["ParametricScattering", "WideResNet", "resnet"]
