@@ -76,7 +76,7 @@ def test_every_dataset_composes_with_every_experiment(role, dataset):
         assert settings.values["method"], f"{experiment} names no method"
 
 
-@pytest.mark.parametrize("group", ["augment", "generator", "loss", "mask", "mixer", "model"])
+@pytest.mark.parametrize("group", ["augment", "generator", "loss", "mask", "mixer", "model", "erase"])
 def test_every_option_composes(group):
     parts = ["+dataset=cifair10", "+experiment=chimeramix_grid"]
     for option in options_of(group, [CONFIG_DIR]):
