@@ -1,0 +1,1 @@
+"""One command per claim about time: `python -m benchmarks.NAME`; results are written to benchmarks/results/."""
