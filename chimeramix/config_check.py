@@ -30,6 +30,7 @@ _GIVEN_BY_THE_RUN: dict[str, set[str]] = {
     "loss": {"num_classes"},
     "optimizer": {"params"},
     "generator.optimizer": {"params"},
+    "generator.teacher": {"num_classes"},
 }
 
 # Groups that others take over by interpolation, such as `mask: ${mask}`.

@@ -17,6 +17,7 @@ from chimeramix.mixing.identity import Identity
 from chimeramix.mixing.miamix import MiAMix
 from chimeramix.mixing.mixup import MixUp
 from chimeramix.mixing.saliencymix import SaliencyMix
+from chimeramix.mixing.supermix import SuperMix
 
 __all__ = [
     "GLICO",
@@ -36,4 +37,5 @@ __all__ = [
     "MixUp",
     "Mixer",
     "SaliencyMix",
+    "SuperMix",
 ]

@@ -36,5 +36,8 @@ def generator_of(values: dict[str, Any], subset: Subset) -> Any:
     """Untrained, with codes where it has any."""
     generator = build.generator(values)
     generator.begin(subset, RandomStream(0))
+    if hasattr(generator.network, "add"):  # a pool of stored images
+        generator.network.make_room(20, subset.num_classes)
+        generator.network.add(torch.rand(20, 3, 32, 32) * 2 - 1, torch.eye(subset.num_classes).repeat(2, 1))
     generator.network.requires_grad_(False).eval()
     return generator

@@ -1,5 +1,6 @@
 """What a run expects of every other part that has a file in conf."""
 
+import copy
 from typing import Any
 
 import pytest
@@ -100,17 +101,22 @@ def test_model(option: str) -> None:
 @pytest.mark.parametrize("option", [name for name in options("generator") if name != "glico_vgg16"])
 def test_generator(option: str) -> None:
     """One step on images of half the classes' size; `glico_vgg16` needs a file that nobody ships."""
-    more = ["generator.features=4", "generator.discriminator.features=4"] if "chimera" in option else []
+    more = {
+        "glico": [],
+        "supermix": ["generator.epochs=1", "generator.pool_epochs=1", "generator.teacher.width=1"],
+    }.get(option, ["generator.features=4", "generator.discriminator.features=4"])
     values: dict[str, Any] = values_of(f"generator={option}", "mask=grid", "mixer=none", *more)
     views = views_of(values, 0)
     generator = generator_of(values, views.subset)
     generator.network.requires_grad_(True)
     generator.prepare(Machine(CPU), 10)
-    before = {name: value.clone() for name, value in generator.network.state_dict().items()}
+    before = copy.deepcopy(generator.state_dict())
     partner = views(torch.arange(3, 6)) if generator.needs_partners else None
     losses = generator.step(views(torch.arange(3)), partner, RandomStream(0))
     assert losses
     assert all(loss.shape == () and loss.isfinite() for loss in losses.values())
-    assert any(not torch.equal(value, before[name]) for name, value in generator.network.state_dict().items())
+    learner = "teacher" if option == "supermix" else "network"
+    after = generator.state_dict()[learner]
+    assert any(not torch.equal(value, before[learner][name]) for name, value in after.items())
     columns = generator.preview(views.plain(torch.arange(3)), views.plain(torch.arange(3, 6)), RandomStream(0))
     assert all(images.shape == (3, 3, 32, 32) for images in columns.values())

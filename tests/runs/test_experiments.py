@@ -19,13 +19,22 @@ EXPERIMENTS = options_of("experiment", [CONFIG_DIR])
 # A wide network, all of it at one resolution: on smaller images, and evaluated once.
 SCATTERING = [*(word for word in CLASSIFIER if not word.startswith(("model.", "monitor."))), "dataset.image_size=16"]
 GLICO = ["generator.epochs=2", "generator.batch_size=8", "generator.epoch_labels_per_class=4", "generator.noise_size=8"]
+SUPERMIX = [
+    "generator.epochs=2",
+    "generator.pool_epochs=1",
+    "generator.batch_size=8",
+    "generator.epoch_labels_per_class=4",
+    "generator.teacher.width=1",
+    "generator.tolerance=0.9",
+    "generator.iterations=10",
+]
 
 
 def words(role: str, experiment: str, runs: Path, *more: str) -> list[str]:
     settings = compose_settings(role, [*COMMON, f"+experiment={experiment}", *more])
     generator: list[str] = []
     if settings.values["generator"] is not None:
-        generator = GLICO if settings.names["generator"] == "glico" else GENERATOR
+        generator = {"glico": GLICO, "supermix": SUPERMIX}.get(str(settings.names["generator"]), GENERATOR)
     classifier = SCATTERING if experiment == "scattering" else CLASSIFIER
     own = classifier if role == "classifier" else []
     chosen = [*COMMON, f"+experiment={experiment}", *generator, *own, "monitor.pictures_every=0"]
@@ -89,6 +98,7 @@ def test_more_unlabelled_images_than_there_are(tmp_path: Path) -> None:
     ("role", "experiment", "more"),
     [
         ("generator", "glico", ["generator.unlabelled=12"]),
+        ("generator", "supermix", ["generator.epochs=1"]),
         ("classifier", "miamix", ["augment=trivialaugment", "erase=random_erasing"]),
         ("classifier", "cosine", ["loss=cosine_cross_entropy"]),
     ],
