@@ -122,3 +122,21 @@ def test_all_streams_go_on_from_a_checkpoint() -> None:
     file.seek(0)
     resumed.load_state_dict(torch.load(file, weights_only=True))
     assert ([some_numbers(resumed[purpose]) for purpose in PURPOSES], torch.rand(3).tolist()) == expected
+
+
+def test_dirichlet_draws_against_the_moments():
+    """E[x_i] = a_i / A, Var[x_i] = a_i (A - a_i) / (A^2 (A + 1)); a parameter of 0 gives a part of 0."""
+    concentration = torch.tensor([0.5, 1.0, 0.0, 2.5])
+    draws = RandomStream(0).dirichlet(concentration.expand(100_000, 4))
+    total = concentration.sum()
+    torch.testing.assert_close(draws.sum(1), torch.ones(100_000))
+    torch.testing.assert_close(draws.mean(0), concentration / total, atol=0.003, rtol=0)
+    expected = concentration * (total - concentration) / (total**2 * (total + 1))
+    torch.testing.assert_close(draws.var(0), expected, atol=0.001, rtol=0)
+    assert (draws[:, 2] == 0).all()
+
+
+def test_small_concentrations_give_numbers():
+    draws = RandomStream(0).beta(0.01, 10_000)
+    assert draws.isfinite().all()
+    assert ((draws < 1e-3) | (draws > 1 - 1e-3)).float().mean() > 0.8
