@@ -98,7 +98,7 @@ class GlicoTraining:
         self.initial_codes = initial_codes
         self.unlabelled = unlabelled
         self.transductive = transductive
-        self.network = GlicoNetwork(image_size, mean, std, latent_dim, noise, noise_size, noise_sigma)
+        self.network = LatentNetwork(image_size, latent_dim, noise, noise_size, noise_sigma, mean, std)
         self._judges = classifier
         self._optimizers = optimizer, code_optimizer, classifier_optimizer
         self._schedule = schedule
@@ -194,43 +194,6 @@ class GlicoTraining:
         self._decoder_step.load_state_dict(state["decoder_step"])
         self._code_step.load_state_dict(state["code_step"])
         self._classifier_step.load_state_dict(state["classifier_step"])
-
-
-class GlicoNetwork(LatentNetwork):
-    """A `LatentNetwork` whose images are normalised as the classifier's are.
-
-    Args:
-        mean, std: of the data set's normalisation, per channel.
-    """
-
-    mean: Tensor
-    std: Tensor
-
-    def __init__(
-        self,
-        image_size: int,
-        mean: list[float],
-        std: list[float],
-        latent_dim: int = 128,
-        noise: Literal["concatenated", "added", "none"] = "concatenated",
-        noise_size: int = 100,
-        noise_sigma: float = 0.15,
-    ) -> None:
-        super().__init__(image_size, latent_dim, noise, noise_size, noise_sigma)
-        self.register_buffer("mean", torch.tensor(list(mean)).view(1, -1, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(list(std)).view(1, -1, 1, 1), persistent=False)
-
-    def interpolate(self, first: Tensor, second: Tensor, share: Tensor) -> Tensor:
-        """Codes between two, see `slerp`."""
-        return slerp(first, second, share)
-
-    def decode(self, codes: Tensor, rng: RandomStream) -> Tensor:
-        """Normalised images `[B, 3, S, S]` float32 from codes `[B, d]`, with fresh noise."""
-        return (self.generate(codes, rng).float() - self.mean) / self.std
-
-    def denormalize(self, images: Tensor) -> Tensor:
-        """Normalised images in [0, 1]."""
-        return images * self.std + self.mean
 
 
 def _constant(share: float) -> float:

@@ -4,6 +4,7 @@ Weights are initialised as in the published code: Xavier normal with gain sqrt(2
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import torch
@@ -129,10 +130,14 @@ class LatentNetwork(nn.Module):
         noise: `concatenated` to the code, after a linear layer of its own (published code); `added` to it; or `none`.
         noise_size: values of the concatenated noise.
         noise_sigma: standard deviation of the noise; the paper gives none, the published code 0.15.
+        mean, std: of the data set's normalisation, per channel.
 
     Attributes:
         codes: `[N, d]` of unit length, in the order of the subset.
     """
+
+    mean: Tensor
+    std: Tensor
 
     def __init__(
         self,
@@ -141,6 +146,8 @@ class LatentNetwork(nn.Module):
         noise: Literal["concatenated", "added", "none"] = "concatenated",
         noise_size: int = 100,
         noise_sigma: float = 0.15,
+        mean: Sequence[float] = (0.5, 0.5, 0.5),
+        std: Sequence[float] = (0.5, 0.5, 0.5),
     ) -> None:
         super().__init__()
         if latent_dim < 2 or noise_size < 1:
@@ -163,6 +170,8 @@ class LatentNetwork(nn.Module):
             self.noise_layer = nn.Sequential(nn.Linear(noise_size, noise_size, bias=False), nn.LeakyReLU(0.2))
             self.noise_layer.apply(_initialise)
         self.codes = nn.Parameter(torch.zeros(0, latent_dim))
+        self.register_buffer("mean", torch.tensor(list(mean)).view(1, -1, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(list(std)).view(1, -1, 1, 1), persistent=False)
 
     def make_codes(
         self, labels: Tensor, num_classes: int, initial: Literal["random", "hypercube"], rng: RandomStream
@@ -188,6 +197,19 @@ class LatentNetwork(nn.Module):
             codes = torch.cat([codes, self.noise_layer(noise)], dim=1)
         images: Tensor = self.decoder(codes)
         return images
+
+    def decode(self, codes: Tensor, rng: RandomStream) -> Tensor:
+        """Normalised images `[B, 3, S, S]` float32 from codes `[B, d]`, with fresh noise."""
+        return (self.generate(codes, rng).float() - self.mean) / self.std
+
+    def denormalize(self, images: Tensor) -> Tensor:
+        """Normalised images in [0, 1]."""
+        return images * self.std + self.mean
+
+    @staticmethod
+    def interpolate(first: Tensor, second: Tensor, share: Tensor) -> Tensor:
+        """Codes between two, see `slerp`."""
+        return slerp(first, second, share)
 
     @torch.no_grad()
     def project(self) -> None:

@@ -14,7 +14,8 @@ from torch import Tensor
 from chimeramix.mixing.blend import Blend
 from chimeramix.streams import RandomStream
 
-_HALVINGS = 18  # of the range of log(s): the mean is then exact to 1e-4
+_NEWTON_STEPS = 8  # the mean is then exact to 1e-5
+_LARGEST_MEAN = 0.999
 _LARGEST_CORRELATION = 0.95  # at 1 the covariance is singular
 
 Scale = Literal["area", "exact", "paper"]
@@ -50,7 +51,7 @@ class GaussianHole:
         distance, determinant = self._distance(len(share), height, width, rng)
         share = share.view(-1, 1, 1, 1)
         if self.scale == "exact":
-            return _gaussian_of_mean(distance, share)
+            return _gaussian_of_mean(distance, share, determinant)
         if self.scale == "paper":
             return torch.exp(-distance / (2 * share * max(height, width) ** 2).clamp(min=1e-12))
         smaller = torch.minimum(share, 1 - share)
@@ -74,16 +75,23 @@ class GaussianHole:
         return distance, 1 - correlation.square()
 
 
-def _gaussian_of_mean(distance: Tensor, mean: Tensor) -> Tensor:
-    """exp(-distance / (2 s^2)) with the wanted mean over the pixels: bisection of log(s), for all samples at once."""
-    side = max(distance.shape[-2:])
-    low = torch.full_like(mean, math.log(0.1))
-    high = torch.full_like(mean, math.log(50 * side))
-    for _ in range(_HALVINGS):
-        middle = (low + high) / 2
-        too_small = (distance * (-0.5 * torch.exp(-2 * middle))).exp().mean((2, 3), keepdim=True) < mean
-        low, high = torch.where(too_small, middle, low), torch.where(too_small, high, middle)
-    return (distance * (-0.5 * torch.exp(-(low + high)))).exp()
+def _gaussian_of_mean(distance: Tensor, mean: Tensor, determinant: Tensor) -> Tensor:
+    """exp(-distance / (2 s^2)) with the wanted mean over the pixels, by Newton's method for all samples at once.
+
+    log(mean) is a concave function of log(s), a line of slope 2 until the border cuts the Gaussian off. So the steps
+    from the value that would do without a border approach the solution from below.
+    """
+    height, width = distance.shape[-2:]
+    mean = mean.clamp(1 / (height * width), _LARGEST_MEAN)
+    scale = 0.5 * torch.log(mean * (height * width) / (2 * math.pi * determinant.sqrt()))  # log(s)
+    half = 0.5 * distance
+    for _ in range(_NEWTON_STEPS):
+        inverse = torch.exp(-2 * scale)
+        gaussian = torch.exp(-half * inverse)
+        found = gaussian.mean((2, 3), keepdim=True)
+        slope = 2 * inverse * (half * gaussian).mean((2, 3), keepdim=True)
+        scale = scale + (torch.log(mean / found) * found / slope.clamp(min=1e-12)).clamp(-1, 1)
+    return torch.exp(-half * torch.exp(-2 * scale))
 
 
 class GMix(Blend):

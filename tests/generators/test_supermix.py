@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torchvision.transforms.functional import gaussian_blur
 
 from chimeramix.augment.flip_crop import FlipCrop
-from chimeramix.generators.supermix import ImagePool, SuperMixTraining
+from chimeramix.generators.pool import ImagePool
+from chimeramix.generators.supermix import SuperMixTraining
 from chimeramix.machine import Machine
 from chimeramix.mixing import SuperMix
 from chimeramix.streams import RandomStream

@@ -174,7 +174,7 @@ def test_exact_gaussians_solve_for_the_mean() -> None:
     share = torch.linspace(0.005, 0.995, 400)
     for anisotropic in (False, True):
         holes = GaussianHole("exact", anisotropic)(share, torch.zeros(400, 3, 32, 32), RandomStream(0))
-        torch.testing.assert_close(holes.mean((1, 2, 3)), share, atol=5e-4, rtol=0)
+        torch.testing.assert_close(holes.mean((1, 2, 3)), share, atol=1e-5, rtol=0)
 
 
 def test_saliency_boxes_sit_on_the_most_salient_pixel() -> None:
