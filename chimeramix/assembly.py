@@ -11,7 +11,9 @@ from chimeramix.config_check import as_user_error
 from chimeramix.data.loader import EpochLoader
 from chimeramix.data.subset import epoch_repeats
 from chimeramix.data.views import Normalize, Views
+from chimeramix.errors import UserError
 from chimeramix.machine import Machine
+from chimeramix.mixing import Identity
 from chimeramix.optimize import Optimisation
 from chimeramix.run_folder import RunFolder
 from chimeramix.streams import RunStreams
@@ -20,6 +22,7 @@ from chimeramix.training.classifier import ClassifierTraining
 from chimeramix.training.evaluation import Evaluation, evaluate
 from chimeramix.training.generator import GeneratorTraining
 from chimeramix.training.loop import Training
+from chimeramix.training.mixmatch import MixMatchTraining
 from chimeramix.training.tracking import Tracker
 from chimeramix.types import DataSource, Mask
 
@@ -120,7 +123,7 @@ def classifier_parts(run: Run) -> Parts:
     def evaluate_on_test(model: torch.nn.Module) -> Evaluation:
         return evaluate(model, test_images, test_labels, num_classes, normalize, machine)
 
-    training = ClassifierTraining(
+    arguments = (
         model,
         mixer,
         loss,
@@ -133,4 +136,13 @@ def classifier_parts(run: Run) -> Parts:
         machine,
         run.folder.path,
     )
-    return Parts(training, model, data, views, getattr(mixer, "mask", None), len(test.labels))
+    mask = getattr(mixer, "mask", None)
+    if values["procedure"] is None:
+        return Parts(ClassifierTraining(*arguments), model, data, views, mask, len(test.labels))
+    if not isinstance(mixer, Identity):
+        raise UserError("procedure mixes images itself: choose mixer=none, or no procedure")
+    procedure = build.part(values, "procedure")
+    others = build.unlabelled(subset, procedure, data, source, values["split_seed"])
+    unlabelled_views = build.views(others.to(machine.device), augment, source, run.streams, erase)
+    training = MixMatchTraining(procedure, unlabelled_views, run.streams["unlabelled"], *arguments)
+    return Parts(training, training.averaged, data, views, None, len(test.labels))

@@ -77,27 +77,42 @@ def subset(data: TrainingImages, size: int) -> Subset:
 
 
 def with_unlabelled(subset: Subset, generator: Any, data: TrainingImages, source: DataSource, seed: int) -> Subset:
-    """The subset and, behind it, the images without labels that the generator asks for: some of the training part's
-    other images (`unlabelled`), drawn with the seed of the split, and the test images (`transductive`)."""
-    size, extra = subset.images.shape[-1], []
-    wanted = getattr(generator, "unlabelled", 0)
+    """The subset and, behind it, the images without labels that the generator asks for."""
+    images = _unlabelled_images(generator, "generator", data, source, seed)
+    if images is None:
+        return subset
+    images = resize(images, subset.images.shape[-1])
+    labels = torch.full((len(images),), -1, dtype=subset.labels.dtype)
+    return Subset(torch.cat([subset.images, images]), torch.cat([subset.labels, labels]), subset.num_classes)
+
+
+def unlabelled(subset: Subset, procedure: Any, data: TrainingImages, source: DataSource, seed: int) -> Subset:
+    """The images that a training procedure uses without their labels: others, or the subset's own."""
+    images = _unlabelled_images(procedure, "procedure", data, source, seed)
+    if images is None:
+        return subset
+    images = resize(images, subset.images.shape[-1])
+    return Subset(images, torch.full((len(images),), -1, dtype=subset.labels.dtype), subset.num_classes)
+
+
+def _unlabelled_images(asking: Any, group: str, data: TrainingImages, source: DataSource, seed: int) -> Tensor | None:
+    """Some of the training part's other images (`unlabelled`), drawn with the seed of the split, and the test images
+    (`transductive`); None for neither."""
+    extra = []
+    wanted = getattr(asking, "unlabelled", 0)
     if wanted:
         others = sorted(set(range(len(data.part.labels))) - set(data.indices))
         if wanted > len(others):
             raise UserError(
-                f"generator.unlabelled={wanted}: only {len(others)} training images are not in the labelled subset"
+                f"{group}.unlabelled={wanted}: only {len(others)} training images are not in the labelled subset"
             )
         draw = torch.Generator().manual_seed(derive_seed(seed, "unlabelled"))
         chosen = torch.randperm(len(others), generator=draw)[:wanted].tolist()
         extra.append(data.part.read([others[position] for position in chosen]))
-    if getattr(generator, "transductive", False):
+    if getattr(asking, "transductive", False):
         test = source.test()
         extra.append(test.read(range(len(test.labels))))
-    if not extra:
-        return subset
-    images = resize(torch.cat(extra), size)
-    labels = torch.full((len(images),), -1, dtype=subset.labels.dtype)
-    return Subset(torch.cat([subset.images, images]), torch.cat([subset.labels, labels]), subset.num_classes)
+    return torch.cat(extra) if extra else None
 
 
 def segments(

@@ -35,7 +35,7 @@ from chimeramix.errors import UserError
 CONFIG_DIR = Path(__file__).resolve().parent.parent / "conf"
 
 _GROUPS = ("dataset", "optimizer", "schedule", "model", "augment", "mixer", "loss")
-_OPTIONAL_GROUPS = ("erase", "mask", "generator")
+_OPTIONAL_GROUPS = ("erase", "mask", "generator", "procedure")
 _CLASSIFIER_RECIPE = ("epochs", "batch_size", "epoch_labels_per_class", "optimizer", "schedule")
 
 

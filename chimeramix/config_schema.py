@@ -91,6 +91,7 @@ class Config:
     mask: Any = None
     generator: Any = None
     loss: Any = MISSING
+    procedure: Any = None
     machine: MachineConfig = field(default_factory=MachineConfig)
     monitor: MonitorConfig = field(default_factory=MonitorConfig)
     wandb: WandbConfig = field(default_factory=WandbConfig)

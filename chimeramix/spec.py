@@ -15,6 +15,7 @@ CLASSIFIER_KEYS = (
     "erase",
     "mixer",
     "loss",
+    "procedure",
 )
 """What a classifier's numbers depend on and its generator's do not."""
 

@@ -76,7 +76,9 @@ def test_every_dataset_composes_with_every_experiment(role, dataset):
         assert settings.values["method"], f"{experiment} names no method"
 
 
-@pytest.mark.parametrize("group", ["augment", "generator", "loss", "mask", "mixer", "model", "erase"])
+@pytest.mark.parametrize(
+    "group", ["augment", "generator", "loss", "mask", "mixer", "model", "erase", "optimizer", "procedure"]
+)
 def test_every_option_composes(group):
     parts = ["+dataset=cifair10", "+experiment=chimeramix_grid"]
     for option in options_of(group, [CONFIG_DIR]):

@@ -74,10 +74,14 @@ class ClassifierTraining:
         last = epoch == self.epochs
         if not last and not (self._evaluate_every and epoch % self._evaluate_every == 0):
             return {}
-        evaluation = self._evaluate(self.model)
+        evaluation = self._evaluate(self._evaluated())
         if last:
             self._write_tables(evaluation)
         return {"test": evaluation.figures()}
+
+    def _evaluated(self) -> nn.Module:
+        """The network whose figures count."""
+        return self.model
 
     def _write_tables(self, evaluation: Evaluation) -> None:
         accuracy = f"test accuracy {100 * evaluation.accuracy:.2f} %"

@@ -33,3 +33,10 @@ class MultiStep:
 
     def __call__(self, progress: float) -> float:
         return float(self.factor ** sum(progress >= milestone for milestone in self.milestones))
+
+
+class Constant:
+    """The learning rate stays what it is."""
+
+    def __call__(self, share: float) -> float:
+        return 1.0

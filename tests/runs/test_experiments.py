@@ -88,6 +88,12 @@ def test_glicos_variants_train(more: list[str], tmp_path: Path) -> None:
     run("classifier", "glico", tmp_path, *more, "mixer.interpolation=lerp", "mixer.per=batch")
 
 
+def test_mixmatch_does_its_own_mixing(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="mixer=none"):
+        run("classifier", "mixmatch", tmp_path, "mixer=cutmix")
+    assert not (tmp_path / "classifier").exists()
+
+
 def test_more_unlabelled_images_than_there_are(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"generator\.unlabelled=5000: only 777 training images"):
         run("generator", "glico", tmp_path, "generator.unlabelled=5000")
@@ -101,6 +107,7 @@ def test_more_unlabelled_images_than_there_are(tmp_path: Path) -> None:
         ("generator", "supermix", ["generator.epochs=1"]),
         ("classifier", "miamix", ["augment=trivialaugment", "erase=random_erasing"]),
         ("classifier", "cosine", ["loss=cosine_cross_entropy"]),
+        ("classifier", "mixmatch", ["procedure.unlabelled=20", "procedure.ramp_images=50"]),
     ],
 )
 @pytest.mark.usefixtures("quick_pictures")

@@ -1,0 +1,170 @@
+"""MixMatch (Berthelot et al. 2019): training with labelled images and guesses for unlabelled ones.
+
+Numbers and order follow the published code: sharpened guesses from two views, MixUp of everything with everything,
+batches interleaved for the batch normalisation, a weight that rises linearly, a moving average of the weights that is
+evaluated. Weight decay is the optimiser's (AdamW with 0.02 is the code's factor 1 - 0.02 lr per step).
+"""
+
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from chimeramix.data.views import Views
+from chimeramix.streams import RandomStream
+from chimeramix.training.classifier import ClassifierTraining
+from chimeramix.types import Batch
+
+
+class MixMatch:
+    """The procedure's parameters.
+
+    Args:
+        unlabelled: training images outside the labelled subset that are used without their labels; 0 uses the
+            labelled images themselves as unlabelled ones, for comparisons without further data.
+        transductive: whether the test images are used, without their labels.
+        alpha: MixUp's ratio is max(r, 1 - r) with r from Beta(alpha, alpha), for each sample.
+        temperature: guesses are raised to the power 1 / temperature and normalised again.
+        weight: of the squared difference on unlabelled images, at its end (75 for CIFAR-10, 150 for CIFAR-100).
+        ramp_images: labelled images seen until the weight has risen from 0 to its end.
+        average: share of the moving average that a step keeps.
+
+    Raises:
+        ValueError: for values out of range.
+    """
+
+    def __init__(
+        self,
+        unlabelled: int = 0,
+        transductive: bool = False,
+        alpha: float = 0.75,
+        temperature: float = 0.5,
+        weight: float = 75.0,
+        ramp_images: int = 2**20,
+        average: float = 0.999,
+    ) -> None:
+        if unlabelled < 0:
+            raise ValueError(f"unlabelled must not be negative, got {unlabelled}")
+        if alpha <= 0 or temperature <= 0:
+            raise ValueError(f"alpha and temperature must be positive, got {alpha} and {temperature}")
+        if weight < 0 or ramp_images < 1:
+            raise ValueError(f"weight must not be negative and ramp_images at least 1, got {weight} and {ramp_images}")
+        if not 0 <= average < 1:
+            raise ValueError(f"average must be in [0, 1), got {average}")
+        self.unlabelled = unlabelled
+        self.transductive = transductive
+        self.alpha = alpha
+        self.temperature = temperature
+        self.weight = weight
+        self.ramp_images = ramp_images
+        self.average = average
+
+    def sharpen(self, probabilities: Tensor) -> Tensor:
+        """`[B, K]` probabilities, closer to one-hot."""
+        powers = probabilities.pow(1 / self.temperature)
+        return powers / powers.sum(1, keepdim=True)
+
+    def weight_after(self, images: int) -> float:
+        """The weight of the unlabelled loss once so many labelled images were seen."""
+        return self.weight * min(1.0, images / self.ramp_images)
+
+
+class MixMatchTraining(ClassifierTraining):
+    """One step uses a labelled batch and as many unlabelled images, in two views each.
+
+    Args:
+        procedure: the parameters.
+        views: makes views of unlabelled images.
+        rng: draws the unlabelled images and MixUp's pairs and ratios.
+        others: as for `ClassifierTraining`; the mixer is not used.
+    """
+
+    def __init__(self, procedure: MixMatch, views: Views, rng: RandomStream, *others: Any) -> None:
+        super().__init__(*others)
+        self._procedure = procedure
+        self._views = views
+        self._rng = rng
+        self.averaged = copy.deepcopy(self.model).requires_grad_(False)
+        self._seen = 0
+
+    def step(self, batch: Batch) -> dict[str, Tensor]:
+        count, procedure = len(batch), self._procedure
+        index = self._rng.integers(len(self._views.subset), count)
+        views = [self._views(index).images for _ in range(2)]
+        with self._machine.autocast():
+            with torch.no_grad(), _frozen_statistics(self.model):
+                guesses = [self.model(images).float().softmax(1) for images in views]
+            guess = procedure.sharpen(torch.stack(guesses).mean(0))
+            labels = self._mixer.targets(batch.labels)
+            images, targets = self._mix(torch.cat([batch.images, *views]), torch.cat([labels, guess, guess]))
+            logits = self._interleaved(images)
+        supervised = self._loss(logits[:count], targets[:count])
+        unsupervised = (logits[count:].softmax(1) - targets[count:]).square().mean()
+        self._optimisation.minimise(supervised + procedure.weight_after(self._seen) * unsupervised)
+        self._seen += count
+        self._update_average()
+        agree = logits[:count].detach().argmax(1) == targets[:count].argmax(1)
+        return {
+            "loss": supervised.detach(),
+            "unlabelled_loss": unsupervised.detach(),
+            "train_accuracy": agree.float().mean(),
+        }
+
+    def _mix(self, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """MixUp of all with all; the first image has the larger share."""
+        ratio = self._rng.beta(self._procedure.alpha, len(images))
+        other = torch.minimum(ratio, 1 - ratio)
+        order = self._rng.permutation(len(images))
+        mixed = torch.lerp(images, images[order], other.view(-1, 1, 1, 1).to(images.dtype))
+        return mixed, torch.lerp(targets, targets[order], other.view(-1, 1))
+
+    def _interleaved(self, images: Tensor) -> Tensor:
+        """Logits `[3 B, K]`. The model sees three batches, each with labelled and unlabelled images, so that all have
+        alike statistics; the running ones follow the first."""
+        count = len(images) // 3
+        row = torch.arange(count, device=images.device)
+        part = row * 3 // count
+        order = torch.cat([(number + part) % 3 * count + row for number in range(3)])
+        first, *rest = images[order].chunk(3)
+        logits = [self.model(first)]
+        with _frozen_statistics(self.model):
+            logits += [self.model(batch) for batch in rest]
+        together = torch.cat(logits).float()
+        return together[order.argsort()]
+
+    @torch.no_grad()
+    def _update_average(self) -> None:
+        """Not by torch's AveragedModel, which asks the device how often it was called."""
+        own, averaged = self.model.state_dict(), self.averaged.state_dict()
+        names = [name for name, value in own.items() if value.is_floating_point()]
+        torch._foreach_lerp_(
+            [averaged[name] for name in names], [own[name] for name in names], 1 - self._procedure.average
+        )
+
+    def _evaluated(self) -> nn.Module:
+        return self.averaged
+
+    def state_dict(self) -> dict[str, Any]:
+        return {**super().state_dict(), "averaged": self.averaged.state_dict(), "seen": self._seen}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        super().load_state_dict(state)
+        self.averaged.load_state_dict(state["averaged"])
+        self._seen = state["seen"]
+
+
+@contextmanager
+def _frozen_statistics(model: nn.Module) -> Iterator[None]:
+    """Batch normalisation with the batch's statistics, but without learning the running ones."""
+    layers = [layer for layer in model.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
+    momenta = [layer.momentum for layer in layers]
+    for layer in layers:
+        layer.momentum = 0.0
+    try:
+        yield
+    finally:
+        for layer, momentum in zip(layers, momenta, strict=True):
+            layer.momentum = momentum
