@@ -143,7 +143,8 @@ CLASSIFIER_MISTAKES = {
     "of a library's, null": ((*BASELINE, "optimizer.lr=null"), "optimizer.lr is not set: set optimizer.lr=VALUE"),
     "not finite": ((*BASELINE, "optimizer.lr=nan"), "optimizer.lr=nan: must be a number"),
     "no option": ((*BASELINE, "model=null"), "model=null: choose an option by its name: resnet18,"),
-    "no group": ((*BASELINE, "optimizer=null"), "optimizer=null: must be a group of keys"),
+    "no group": ((*BASELINE, "schedule=null"), "schedule=null: must be a group of keys"),
+    "no option": ((*BASELINE, "optimizer=null"), "optimizer=null: choose an option by its name: adamw, sgd"),
     "class": ((*BASELINE, "model._target_=chimeramix.models.WideResnet"), "model._target_=", "WideResnet"),
     "choice": ((*GRID, "mixer.resize=matchd"), "mixer.resize=matchd: must be matched or official", "mean matched?"),
     "choice of the mask": (

@@ -59,7 +59,7 @@ class Scattering(nn.Module):
         step = 2**self.scales
         if height % step or width % step or min(height, width) <= step:
             raise ValueError(f"images of {height} x {width} pixels: sides must be multiples of {step}, above {step}")
-        with torch.autocast(images.device.type, enabled=False):
+        with torch.autocast(images.device.type if images.device.type != "meta" else "cpu", enabled=False):
             padded = F.pad(images.float(), [step] * 4, mode="reflect").flatten(0, 1)
             coefficients = self._transform(padded)
         inner = coefficients[..., 1:-1, 1:-1]  # the padding is one pixel wide by now
