@@ -49,15 +49,17 @@ class RandomStream:
         draw; a parameter of 0 gives a part of exactly 0. The parts of a draw sum to 1."""
         # Normalised Gamma draws. torch.distributions takes no generator; the sampler beneath it, used here, does.
         # float64, since draws of small parameters (0.01) underflow in float32.
-        concentration = concentration.to(self.device.device, torch.float64)
-        parts = torch._standard_gamma(concentration.clamp(min=1e-3), generator=self.device)
-        parts = parts.masked_fill(concentration == 0, 0)
-        return (parts / parts.sum(-1, keepdim=True)).float()
+        # Apple's GPUs have neither this sampler nor float64: draws for them come from the host.
+        generator = self.host if self.device.device.type == "mps" else self.device
+        concentration = concentration.to(generator.device, torch.float64)
+        absent = concentration == 0
+        parts = torch._standard_gamma(concentration.masked_fill(absent, 1), generator=generator)
+        parts = parts.masked_fill(absent, 0)
+        return (parts / parts.sum(-1, keepdim=True)).float().to(self.device.device)
 
     def beta(self, alpha: float, count: int) -> torch.Tensor:
         """`[count]` float32 from Beta(alpha, alpha), on the device."""
-        concentration = torch.full((count, 2), alpha, dtype=torch.float64, device=self.device.device)
-        return self.dirichlet(concentration)[:, 0]
+        return self.dirichlet(torch.full((count, 2), alpha, device=self.device.device))[:, 0]
 
     def state_dict(self) -> dict[str, torch.Tensor]:
         return {"host": self.host.get_state(), "device": self.device.get_state()}

@@ -144,7 +144,7 @@ CLASSIFIER_MISTAKES = {
     "not finite": ((*BASELINE, "optimizer.lr=nan"), "optimizer.lr=nan: must be a number"),
     "no option": ((*BASELINE, "model=null"), "model=null: choose an option by its name: resnet18,"),
     "no group": ((*BASELINE, "schedule=null"), "schedule=null: must be a group of keys"),
-    "no option": ((*BASELINE, "optimizer=null"), "optimizer=null: choose an option by its name: adamw, sgd"),
+    "no optimizer": ((*BASELINE, "optimizer=null"), "optimizer=null: choose an option by its name: adamw, sgd"),
     "class": ((*BASELINE, "model._target_=chimeramix.models.WideResnet"), "model._target_=", "WideResnet"),
     "choice": ((*GRID, "mixer.resize=matchd"), "mixer.resize=matchd: must be matched or official", "mean matched?"),
     "choice of the mask": (
