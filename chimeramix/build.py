@@ -183,6 +183,14 @@ def needs_generator(values: dict[str, Any]) -> bool:
     return any(_class(config).needs_generator for config in _mixers(values["mixer"]))
 
 
+def check_generator(values: dict[str, Any], network: nn.Module) -> None:
+    """Raises `UserError` for a network, trained or not, that the mixer can't use."""
+    with as_user_error("mixer"):
+        for config in _mixers(values["mixer"]):
+            if _class(config).needs_generator:
+                _class(config).check_generator(network)
+
+
 def mixer(
     values: dict[str, Any], views: Views, streams: RunStreams, num_classes: int, generator: nn.Module | None
 ) -> Mixer:

@@ -29,7 +29,9 @@ def load_generator(settings: Settings, facts: dict[str, Any], machine: Machine) 
     values = settings.values
     if values["generator"] is None:
         raise UserError("mixer needs a generator: choose one with generator=NAME, such as generator=chimera")
-    network: nn.Module = build.generator(values).network  # first, for what is wrong with the generator's own settings
+    # First, for what is wrong with the generator's own settings, and for a kind that the mixer can't use.
+    network: nn.Module = build.generator(values).network
+    build.check_generator(values, network)
     folder = RunFolder(Path(values["machine"]["runs_dir"]).expanduser(), generator_spec(values, facts), "generator")
     command = generator_command(settings.overrides)
     if folder.result() is None:

@@ -142,6 +142,12 @@ CLASSIFIER_MISTAKES = {
     "of a library's, list": ((*BASELINE, "optimizer.lr=[1]"), "optimizer.lr=[1]: must be a number"),
     "of a library's, null": ((*BASELINE, "optimizer.lr=null"), "optimizer.lr is not set: set optimizer.lr=VALUE"),
     "not finite": ((*BASELINE, "optimizer.lr=nan"), "optimizer.lr=nan: must be a number"),
+    "a generator without features": (
+        (*BASELINE, "mixer=chimera", "mask=grid", "generator=glico"),
+        "mixer: this generator has no features to mix: choose one that has, with generator=chimera",
+    ),
+    "a generator without codes": ((*GRID, "mixer=glico"), "mixer: this generator has no latent codes"),
+    "a generator without mixtures": ((*GRID, "mixer=supermix"), "mixer: this generator has no stored mixtures"),
     "no option": ((*BASELINE, "model=null"), "model=null: choose an option by its name: resnet18,"),
     "no group": ((*BASELINE, "schedule=null"), "schedule=null: must be a group of keys"),
     "no optimizer": ((*BASELINE, "optimizer=null"), "optimizer=null: choose an option by its name: adamw, sgd"),

@@ -108,6 +108,10 @@ class Mixer(nn.Module):
     def compose(self, batch: Batch, rng: RandomStream) -> tuple[Tensor, Tensor]:
         raise NotImplementedError
 
+    @classmethod
+    def check_generator(cls, generator: object) -> None:
+        """Raises `ValueError` for a generator, trained or not, of a kind that this mixer can't use."""
+
     def check(self, image_size: int) -> None:
         """Raises `ValueError` where images of this side can't be mixed; for asking before a training starts."""
 

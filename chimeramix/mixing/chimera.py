@@ -71,6 +71,7 @@ class ChimeraMix(Mixer):
         super().__init__(num_classes, probability, rng)
         if resize not in ("matched", "official"):
             raise ValueError(f"resize must be matched or official, got {resize}")
+        self.check_generator(generator)
         self.generator = generator
         partners.check(include_self)
         self.partners = partners
@@ -108,6 +109,11 @@ class ChimeraMix(Mixer):
         from chimeramix.from_run import chimera_mixer
 
         return chimera_mixer(path, images, labels, probability, include_self, device, rng)
+
+    @classmethod
+    def check_generator(cls, generator: object) -> None:
+        if not hasattr(generator, "encode"):
+            raise ValueError("this generator has no features to mix: choose one that has, with generator=chimera")
 
     def check(self, image_size: int) -> None:
         self.mask.check(self.generator.image_size // 4)

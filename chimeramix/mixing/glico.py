@@ -63,8 +63,7 @@ class GLICO(Mixer):
             raise ValueError(f"steps must be numbers in [0, 1], got {list(steps)}")
         if interpolation not in ("slerp", "lerp"):
             raise ValueError(f"interpolation must be slerp or lerp, got {interpolation}")
-        if not hasattr(generator, "codes"):
-            raise ValueError("this generator has no latent codes: choose one that has, with generator=glico")
+        self.check_generator(generator)
         self.generator = generator
         partners.check(include_self)
         self.partners = partners
@@ -72,6 +71,11 @@ class GLICO(Mixer):
         self.per = per
         self.steps = tuple(steps)
         self.interpolation = interpolation
+
+    @classmethod
+    def check_generator(cls, generator: object) -> None:
+        if not hasattr(generator, "codes"):
+            raise ValueError("this generator has no latent codes: choose one that has, with generator=glico")
 
     def check(self, image_size: int) -> None:
         if self.generator.image_size != image_size:

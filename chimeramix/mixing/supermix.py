@@ -40,10 +40,14 @@ class SuperMix(Mixer):
         self, num_classes: int, generator: Pool, probability: float = 0.5, rng: RandomStream | int | None = None
     ) -> None:
         super().__init__(num_classes, probability, rng)
-        if not hasattr(generator, "draw"):
-            raise ValueError("this generator has no stored mixtures: choose one that has, with generator=supermix")
+        self.check_generator(generator)
         self.generator = generator
         self.count = int(generator.count)
+
+    @classmethod
+    def check_generator(cls, generator: object) -> None:
+        if not hasattr(generator, "draw"):
+            raise ValueError("this generator has no stored mixtures: choose one that has, with generator=supermix")
 
     def check(self, image_size: int) -> None:
         if self.count == 0:
