@@ -13,6 +13,10 @@ def derive_seed(seed: int, purpose: str) -> int:
     return int.from_bytes(digest[:8], "big") >> 1
 
 
+SMALLEST_CONCENTRATION = 0.01
+"""Of Beta and Dirichlet draws: below, their Gamma draws underflow, and draws that should be 0 or 1 become 1/2."""
+
+
 class RandomStream:
     """Two generators of one seed: `host` decides what the program does next (a coin whether to mix, the order of an
     epoch), `device` draws the numbers that tensors need, on the device where they are needed and thus without a
@@ -45,10 +49,10 @@ class RandomStream:
         return torch.randperm(count, generator=self.device, device=self.device.device)
 
     def dirichlet(self, concentration: torch.Tensor) -> torch.Tensor:
-        """float32 on the device, like `concentration` `[..., n]`, whose last axis holds the positive parameters of one
-        draw; a parameter of 0 gives a part of exactly 0. The parts of a draw sum to 1."""
+        """float32 on the device, like `concentration` `[..., n]`, whose last axis holds the parameters of one draw, at
+        least `SMALLEST_CONCENTRATION`, or 0 for a part of exactly 0. The parts of a draw sum to 1."""
         # Normalised Gamma draws. torch.distributions takes no generator; the sampler beneath it, used here, does.
-        # float64, since draws of small parameters (0.01) underflow in float32.
+        # float64, since draws of small parameters (0.01) underflow in float32, and of smaller ones in float64, too.
         # Apple's GPUs have neither this sampler nor float64: draws for them come from the host.
         generator = self.host if self.device.device.type == "mps" else self.device
         concentration = concentration.to(generator.device, torch.float64)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from chimeramix.generators.pool import ImagePool
 from chimeramix.machine import Machine
 from chimeramix.optimize import Optimisation, Schedule
-from chimeramix.streams import RandomStream
+from chimeramix.streams import SMALLEST_CONCENTRATION, RandomStream
 from chimeramix.types import Batch, Subset
 
 _BLUR = 5  # pixels of the Gaussian that smooths a gradient
@@ -80,10 +80,10 @@ class SuperMixTraining:
         for name, value in counts.items():
             if value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
-        if concentration <= 0 or sigma <= 0 or binary_weight < 0:
+        if concentration < SMALLEST_CONCENTRATION or sigma <= 0 or binary_weight < 0:
             raise ValueError(
-                "concentration and sigma must be positive and binary_weight not negative, "
-                f"got {concentration}, {sigma} and {binary_weight}"
+                f"concentration must be at least {SMALLEST_CONCENTRATION}, sigma positive and binary_weight not "
+                f"negative, got {concentration}, {sigma} and {binary_weight}"
             )
         if not 0 <= tolerance < 1:
             raise ValueError(f"tolerance must be in [0, 1), got {tolerance}")

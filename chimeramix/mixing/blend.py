@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from chimeramix.mixing.base import Mixer
-from chimeramix.streams import RandomStream
+from chimeramix.streams import SMALLEST_CONCENTRATION, RandomStream
 from chimeramix.types import Batch
 
 
@@ -60,8 +60,8 @@ class Blend(Mixer):
         rng: RandomStream | int | None = None,
     ) -> None:
         super().__init__(num_classes, probability, rng)
-        if alpha <= 0:
-            raise ValueError(f"alpha must be positive, got {alpha}")
+        if alpha < SMALLEST_CONCENTRATION:
+            raise ValueError(f"alpha must be at least {SMALLEST_CONCENTRATION}, got {alpha}")
         if per not in ("sample", "batch"):
             raise ValueError(f"per must be sample or batch, got {per}")
         self.hole = hole

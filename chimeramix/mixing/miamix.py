@@ -29,7 +29,7 @@ from chimeramix.mixing.gridmix import LatticeHole
 from chimeramix.mixing.hole_augmentation import HoleAugmentation
 from chimeramix.mixing.mixup import ConstantHole
 from chimeramix.mixing.rows import Rows, replace_rows
-from chimeramix.streams import RandomStream
+from chimeramix.streams import SMALLEST_CONCENTRATION, RandomStream
 from chimeramix.types import Batch
 
 WEIGHTS = {"mixup": 2.0, "cutmix": 1.0, "fmix": 1.0, "gridmix": 1.0, "agmix": 1.0}  # Table 1
@@ -97,8 +97,8 @@ class MiAMix(Mixer):
         super().__init__(num_classes, probability, rng)
         if not layers or min(layers) < 1:
             raise ValueError(f"layers must be numbers of at least 1, got {list(layers)}")
-        if alpha <= 0:
-            raise ValueError(f"alpha must be positive, got {alpha}")
+        if alpha < SMALLEST_CONCENTRATION:
+            raise ValueError(f"alpha must be at least {SMALLEST_CONCENTRATION}, got {alpha}")
         if not 0 <= self_mixing <= 1:
             raise ValueError(f"self_mixing must be in [0, 1], got {self_mixing}")
         for name, value, choices in (

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from chimeramix.data.views import Views
-from chimeramix.streams import RandomStream
+from chimeramix.streams import SMALLEST_CONCENTRATION, RandomStream
 from chimeramix.training.classifier import ClassifierTraining
 from chimeramix.types import Batch
 
@@ -30,7 +30,8 @@ class MixMatch:
         temperature: guesses are raised to the power 1 / temperature and normalised again.
         weight: of the squared difference on unlabelled images, at its end (75 for CIFAR-10, 150 for CIFAR-100).
         ramp_images: labelled images seen until the weight has risen from 0 to its end.
-        average: share of the moving average that a step keeps.
+        average: share of the moving average that a step keeps. Trainings of few thousand steps need less than the
+            published 0.999: its average still holds what the weights began with.
 
     Raises:
         ValueError: for values out of range.
@@ -48,8 +49,11 @@ class MixMatch:
     ) -> None:
         if unlabelled < 0:
             raise ValueError(f"unlabelled must not be negative, got {unlabelled}")
-        if alpha <= 0 or temperature <= 0:
-            raise ValueError(f"alpha and temperature must be positive, got {alpha} and {temperature}")
+        if alpha < SMALLEST_CONCENTRATION or temperature <= 0:
+            raise ValueError(
+                f"alpha must be at least {SMALLEST_CONCENTRATION} and temperature positive, "
+                f"got {alpha} and {temperature}"
+            )
         if weight < 0 or ramp_images < 1:
             raise ValueError(f"weight must not be negative and ramp_images at least 1, got {weight} and {ramp_images}")
         if not 0 <= average < 1:

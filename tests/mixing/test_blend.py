@@ -73,7 +73,11 @@ def test_one_ratio_for_the_whole_batch() -> None:
 
 @pytest.mark.parametrize(
     ("settings", "message"),
-    [({"alpha": 0.0}, "alpha must be positive"), ({"per": "image"}, "per must be"), ({"probability": 2.0}, "proba")],
+    [
+        ({"alpha": 0.0}, "alpha must be at least 0.01"),
+        ({"per": "image"}, "per must be"),
+        ({"probability": 2.0}, "proba"),
+    ],
 )
 def test_bad_parameters_are_named(settings: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):

@@ -198,7 +198,7 @@ def test_second_views_come_from_the_run() -> None:
     [
         ({"layers": []}, "layers"),
         ({"layers": [0]}, "layers"),
-        ({"alpha": 0}, "alpha must be positive, got 0"),
+        ({"alpha": 0}, "alpha must be at least 0.01, got 0"),
         ({"self_mixing": 1.5}, "self_mixing"),
         ({"merge": "mean"}, "merge must be product or sum, got mean"),
         ({"weights": {"cutmx": 1}}, r"weights\.cutmx.*did you mean cutmix"),
