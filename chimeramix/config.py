@@ -5,7 +5,6 @@ the target's constructor is their schema, checked by `chimeramix.config_check`.
 """
 
 import dataclasses
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from hydra import compose, version
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra._internal.hydra import Hydra
 from hydra._internal.utils import create_config_search_path
 from hydra.core.config_search_path import SearchPathQuery
@@ -66,7 +64,7 @@ def settings_of(config: DictConfig, role: str) -> Settings:
     """What Hydra composed for this process, as settings. Raises `UserError`."""
     hydra = HydraConfig.get()
     extra = [f"--config-dir={source.path}" for source in hydra.runtime.config_sources if source.provider == _EXTRA]
-    return _settings(config, role, dict(hydra.runtime.choices), extra + list(hydra.overrides.task))
+    return settings_from(config, role, dict(hydra.runtime.choices), extra + list(hydra.overrides.task))
 
 
 def compose_settings(role: str, overrides: list[str], config_dir: str | None = None) -> Settings:
@@ -78,35 +76,17 @@ def compose_settings(role: str, overrides: list[str], config_dir: str | None = N
         config_dir: a folder with further options of the groups (Hydra's `--config-dir`).
     """
     folders = [CONFIG_DIR, *([Path(config_dir)] if config_dir else [])]
-    with _hydra(config_dir):
-        _check_overrides(role, [_parse(word) for word in overrides], folders)
-        config, choices = _compose(role, overrides, folders)
-        return _settings(config, role, choices, overrides)
-
-
-def check_sweep(role: str, overrides: list[str], config_dir: str | None = None) -> None:
-    """Composes so many of a sweep's jobs that each value of each override is among them. Raises `UserError`."""
-    with _hydra(config_dir):
-        jobs = BasicSweeper.split_arguments([_parse(word) for word in overrides], None)[0]
-        if not jobs:
-            raise UserError("this sweep has no jobs: one of its lists or ranges is empty")
-    seen: set[str] = set()
-    for job in jobs:
-        if not seen.issuperset(job):
-            seen.update(job)
-            settings = compose_settings(role, job, config_dir)
-    if settings.names["hydra/launcher"] in ("slurm", "submitit_slurm") and shutil.which("srun") is None:
-        raise UserError(
-            "there is no Slurm on this machine (srun is not found): add hydra/launcher=basic to run the sweep's jobs "
-            "here, one after another"
-        )
+    with hydra_ready(config_dir):
+        _check_overrides(role, [parse(word) for word in overrides], folders)
+        config, choices = compose_tree(role, overrides, folders)
+        return settings_from(config, role, choices, overrides)
 
 
 _EXTRA = "command-line"  # Hydra's name of what --config-dir adds
 
 
 @contextmanager
-def _hydra(config_dir: str | None) -> Iterator[None]:
+def hydra_ready(config_dir: str | None, task_name: str = "chimeramix") -> Iterator[Hydra]:
     """Hydra with the configuration folders that a command has."""
     register()
     version.setbase("1.3")
@@ -117,13 +97,13 @@ def _hydra(config_dir: str | None) -> Iterator[None]:
         folders.prepend(_EXTRA, f"file://{Path(config_dir).absolute()}", SearchPathQuery(provider="schema"))
     GlobalHydra.instance().clear()
     try:
-        Hydra.create_main_hydra2(task_name="chimeramix", config_search_path=folders)
-        yield
+        yield Hydra.create_main_hydra2(task_name=task_name, config_search_path=folders)
     finally:
         GlobalHydra.instance().clear()
 
 
-def _parse(word: str) -> Override:
+def parse(word: str) -> Override:
+    """An override of the command line, within `hydra_ready`. Raises `UserError`."""
     loader = GlobalHydra.instance().config_loader()
     try:
         override = OverridesParser.create(config_loader=loader).parse_overrides([word])[0]
@@ -135,7 +115,8 @@ def _parse(word: str) -> Override:
     return override
 
 
-def _compose(role: str, overrides: list[str], folders: list[Path]) -> tuple[DictConfig, dict[str, Any]]:
+def compose_tree(role: str, overrides: list[str], folders: list[Path]) -> tuple[DictConfig, dict[str, Any]]:
+    """The unresolved tree and the chosen options, within `hydra_ready`. Raises `UserError`."""
     try:
         config = compose(f"train_{role}", overrides, return_hydra_config=True)
         choices = dict(config.hydra.runtime.choices)
@@ -152,7 +133,7 @@ def _compose(role: str, overrides: list[str], folders: list[Path]) -> tuple[Dict
 def _hint(key: str, role: str, overrides: list[str]) -> str:
     """What the user may have meant, out of the keys that there are with the chosen options."""
     groups = {path.name for path in CONFIG_DIR.iterdir() if path.is_dir()}
-    choices = [word for word in overrides if _parse(word).key_or_group in groups]
+    choices = [word for word in overrides if parse(word).key_or_group in groups]
     try:
         config = compose(f"train_{role}", choices)
     except HydraException:  # the key is in the experiment's own file
@@ -199,7 +180,8 @@ def _check_overrides(role: str, overrides: list[Override], folders: list[Path]) 
             raise UserError(f"{word}: write {word.lstrip('+')}, without the plus")
 
 
-def _settings(config: DictConfig, role: str, choices: dict[str, Any], overrides: list[str]) -> Settings:
+def settings_from(config: DictConfig, role: str, choices: dict[str, Any], overrides: list[str]) -> Settings:
+    """Resolves and checks a composed tree. Raises `UserError`."""
     names = {group: choice if isinstance(choice, str) else None for group, choice in choices.items()}
     if OmegaConf.is_missing(config, "dataset"):
         raise UserError("no dataset is chosen: add +dataset=NAME, such as +dataset=cifair10 or +dataset=demo/digits")

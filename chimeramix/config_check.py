@@ -86,6 +86,9 @@ def check_values(values: dict[str, Any]) -> None:
             raise UserError(f"{key}={values[key]}: must not be negative")
     if values["machine"]["workers"] < 1:
         raise UserError(f"machine.workers={values['machine']['workers']}: must be at least 1")
+    for key, value in (("machine.threads", values["machine"]["threads"]), ("sweep.pack", values["sweep"]["pack"])):
+        if value is not None and value < 1:
+            raise UserError(f"{key}={value}: must be at least 1")
     for key, value in values["monitor"].items():
         if value < 0:
             raise UserError(f"monitor.{key}={value}: must not be negative")

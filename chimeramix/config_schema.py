@@ -44,6 +44,7 @@ class MachineConfig:
     compile: bool = False  # torch.compile
     data_dir: str = "data"  # downloaded data sets
     runs_dir: str = "runs"  # run folders
+    threads: int | None = None  # of an operation on the CPU; null: as many as the process or its Slurm job may use
     workers: int = 4  # threads that decode images, processes that compute superpixels of large subsets
     mirror: str | None = None  # address or folder in front of the archives' file names, instead of the official one
 
@@ -56,6 +57,15 @@ class MonitorConfig:
     pictures_every: int = 20  # epochs between a generator's pictures; 0: after the last epoch only
     checkpoint_seconds: float = 120  # seconds between checkpoints
     keep_checkpoint: bool = True  # false: a finished run keeps its weights only
+
+
+@dataclass
+class SweepConfig:
+    """How a sweep's runs are spread over jobs; changes no figure and is not part of their identity."""
+
+    pack: int | None = (
+        None  # runs at the same time on one job's GPU or CPUs; null: 1, with the local launcher see there
+    )
 
 
 @dataclass
@@ -94,5 +104,6 @@ class Config:
     procedure: Any = None
     machine: MachineConfig = field(default_factory=MachineConfig)
     monitor: MonitorConfig = field(default_factory=MonitorConfig)
+    sweep: SweepConfig = field(default_factory=SweepConfig)
     wandb: WandbConfig = field(default_factory=WandbConfig)
     rerun: bool = False  # true: start anew instead of reporting or resuming

@@ -1,6 +1,7 @@
 """Where a run computes and in which precision; never part of a run's identity."""
 
 import ctypes
+import os
 import platform
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -21,23 +22,29 @@ class Machine:
         device: where images, weights and random streams live.
         precision: `fp32`, or `bf16`/`fp16` for torch's autocast with float32 weights and losses.
         compile: whether networks go through `torch.compile`.
+        threads: CPU threads of an operation; None leaves PyTorch's choice.
     """
 
     device: torch.device
     precision: str = "fp32"
     compile: bool = False
+    threads: int | None = None
 
     @classmethod
-    def choose(cls, device: str, precision: str, compile: bool = False) -> "Machine":
+    def choose(cls, device: str, precision: str, compile: bool = False, threads: int | None = None) -> "Machine":
         """Reads `machine.device` and `machine.precision`; raises `UserError` for what this machine does not have.
 
         `auto` takes the first of a CUDA GPU, Apple's GPU and the CPU. The automatic precision is fp32 everywhere:
         bf16 gradients of the generator differ from float64 by more than a tenth, and no measurement shows yet that
-        accuracies stay the same.
+        accuracies stay the same. Without `threads`, a Slurm job takes as many as it has CPUs (PyTorch would take all of
+        the node's), unless OMP_NUM_THREADS says otherwise.
         """
         if precision not in _PRECISIONS:
             raise UserError(f"machine.precision={precision}: choose one of {', '.join(_PRECISIONS)}")
-        return cls(_find_device(device), "fp32" if precision == "auto" else precision, compile)
+        allocated = os.environ.get("SLURM_CPUS_PER_TASK", "")
+        if threads is None and allocated.isdecimal() and "OMP_NUM_THREADS" not in os.environ:
+            threads = min(int(allocated), torch.get_num_threads())
+        return cls(_find_device(device), "fp32" if precision == "auto" else precision, compile, threads)
 
     def autocast(self) -> AbstractContextManager[object]:
         dtype = _DTYPES.get(self.precision)
@@ -54,6 +61,8 @@ class Machine:
 
     def make_reproducible(self) -> None:
         """Settings under which the same configuration, seed and machine give the same bits."""
+        if self.threads is not None:
+            torch.set_num_threads(self.threads)
         if self.device.type == "cuda":
             torch.backends.cudnn.benchmark = False
             torch.backends.cudnn.deterministic = True

@@ -84,15 +84,8 @@ class RunFolder:
         return lock
 
     def clear(self) -> None:
-        """Removes what an earlier run left, the result first: a folder that is being cleared is not finished, and what
-        is left of it after a kill is not resumed."""
-        for name in ("result.json", "checkpoint.pt"):
-            (self.path / name).unlink(missing_ok=True)
-        for entry in self.path.iterdir():
-            if entry.is_dir():
-                shutil.rmtree(entry)
-            elif entry.name != ".lock":
-                entry.unlink()
+        """Removes what an earlier run left."""
+        clear_folder(self.path)
 
     def describe(self, config: str, split: dict[str, Any], device: str) -> None:
         """Writes what the run is, before it begins: `config.yaml`, `spec.json`, `split.json`, `environment.json`."""
@@ -106,6 +99,18 @@ class RunFolder:
         write_json(self.path / "result.json", result)
         if not keep_checkpoint:
             (self.path / "checkpoint.pt").unlink(missing_ok=True)
+
+
+def clear_folder(path: Path) -> None:
+    """Empties a run's folder but for its lock, the result first: a folder that is being cleared is not finished, and
+    what is left of it after a kill is not resumed."""
+    for name in ("result.json", "checkpoint.pt"):
+        (path / name).unlink(missing_ok=True)
+    for entry in path.iterdir():
+        if entry.is_dir():
+            shutil.rmtree(entry)
+        elif entry.name != ".lock":
+            entry.unlink()
 
 
 def environment() -> dict[str, Any]:

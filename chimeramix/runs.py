@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,12 @@ from safetensors.torch import save
 
 from chimeramix import build
 from chimeramix.assembly import Parts, Run, classifier_parts, generator_parts
+from chimeramix.commands import resume_command
 from chimeramix.config import Settings
 from chimeramix.machine import Machine
 from chimeramix.run_folder import RunFolder
-from chimeramix.spec import FORMAT, classifier_spec, generator_spec, identity_of
+from chimeramix.run_status import Progress, recorded
+from chimeramix.spec import FORMAT, classifier_spec, generator_spec
 from chimeramix.streams import RunStreams
 from chimeramix.training.checkpoint import load_checkpoint, write_atomically
 from chimeramix.training.loop import fit
@@ -25,29 +28,32 @@ from chimeramix.training.tracking import WandbTracker
 log = logging.getLogger(__name__)
 
 
-def train(settings: Settings) -> None:
+def train(settings: Settings, generator_too: bool = False) -> None:
     """Trains what the settings say, or reports it where it is finished, or goes on where it was interrupted.
+
+    Args:
+        generator_too: whether a classifier trains the generator that it needs and doesn't find, under that generator's
+            lock: of several that need it, one trains it and the others wait.
 
     Raises:
         UserError: for a mistake of the user's, before anything is written.
         RunFailure, Interrupted: see `chimeramix.training.loop.fit`.
     """
     values = settings.values
-    if settings.role == "generator" and values["generator"] is None:
+    if trains_nothing(settings):
         log.info("%s trains no generator: nothing to do", settings.names.get("experiment") or "this configuration")
         return
-    machine = Machine.choose(values["machine"]["device"], values["machine"]["precision"], values["machine"]["compile"])
+    machine = Machine.choose(*(values["machine"][key] for key in ("device", "precision", "compile", "threads")))
     source = build.source(values)
     facts = source.facts()
-    generator_identity = None
-    spec = generator_spec(values, facts)
-    if settings.role == "classifier":
-        if build.needs_generator(values):
-            generator_identity = identity_of(spec)
-        spec = classifier_spec(values, facts, generator_identity)
-    folder = RunFolder(Path(values["machine"]["runs_dir"]).expanduser(), spec, _readable_name(settings))
+    folder, generator = folders_of(settings, facts)
+    generator_identity = generator.identity if generator else None
     if not values["rerun"] and _report_if_finished(folder):
         return
+    if generator and generator_too and generator.result() is None:
+        build.check_generator(values, build.generator(values).network)
+        log.info("the generator %s comes first", generator.path)
+        train(replace(settings, role="generator", values={**values, "rerun": False}))
 
     machine.make_reproducible()
     run = Run(settings, machine, source, facts, folder, RunStreams(values["seed"], machine.device))
@@ -60,10 +66,35 @@ def train(settings: Settings) -> None:
         checkpoint = folder.path / "checkpoint.pt"
         # Read here, so that a damaged one is refused before anything is written.
         state = load_checkpoint(checkpoint, folder.identity) if checkpoint.exists() else None
-        _train_in_folder(run, parts, generator_identity, state)
+        with recorded(folder.path, resume_command(settings.role, settings.overrides)) as progress:
+            _train_in_folder(run, parts, generator_identity, state, progress)
 
 
-def _train_in_folder(run: Run, parts: Parts, generator_identity: str | None, state: dict[str, Any] | None) -> None:
+def trains_nothing(settings: Settings) -> bool:
+    """Whether a generator is asked for where the experiment has none."""
+    return settings.role == "generator" and settings.values["generator"] is None
+
+
+def folders_of(settings: Settings, facts: dict[str, Any]) -> tuple[RunFolder, RunFolder | None]:
+    """The run's folder and, for a classifier that uses a generator, that generator's; no file is touched.
+
+    Args:
+        facts: of the data set; see `DataSource.facts`.
+    """
+    values = settings.values
+    runs_dir = Path(values["machine"]["runs_dir"]).expanduser()
+    spec = generator_spec(values, facts)
+    generator = None
+    if settings.role == "classifier":
+        if build.needs_generator(values) and values["generator"] is not None:
+            generator = RunFolder(runs_dir, spec, _readable_name(replace(settings, role="generator")))
+        spec = classifier_spec(values, facts, generator.identity if generator else None)
+    return RunFolder(runs_dir, spec, _readable_name(settings)), generator
+
+
+def _train_in_folder(
+    run: Run, parts: Parts, generator_identity: str | None, state: dict[str, Any] | None, progress: Progress
+) -> None:
     values, folder, data = run.values, run.folder, parts.data
     config = yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
     folder.describe(config, data.split(values["split_seed"]), run.machine.describe())
@@ -88,6 +119,7 @@ def _train_in_folder(run: Run, parts: Parts, generator_identity: str | None, sta
             run.tracker,
             values["monitor"]["checkpoint_seconds"],
             state,
+            progress,
         )
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in parts.weights.state_dict().items()}
         metadata = {"identity": folder.identity}

@@ -1,7 +1,5 @@
 """Finds the trained generator that a classifier's configuration calls for."""
 
-import re
-import shlex
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +8,12 @@ from safetensors.torch import load_file
 from torch import nn
 
 from chimeramix import build
+from chimeramix.commands import generator_command
 from chimeramix.config import Settings
 from chimeramix.errors import UserError
 from chimeramix.machine import Machine
 from chimeramix.run_folder import RunFolder
-from chimeramix.spec import CLASSIFIER_KEYS, generator_spec
-
-# Dropping these overrides of a classifier's command leaves the command that trains its generator.
-_NOT_THE_GENERATORS = {*CLASSIFIER_KEYS, "method", "rerun", "monitor"}
+from chimeramix.spec import generator_spec
 
 
 def load_generator(settings: Settings, facts: dict[str, Any], machine: Machine) -> nn.Module:
@@ -43,11 +39,3 @@ def load_generator(settings: Settings, facts: dict[str, Any], machine: Machine) 
         reason = str(error).splitlines()[0]
         raise UserError(f"{folder.weights} is damaged ({reason}); train it again with: {command} rerun=true") from error
     return network.to(machine.device).requires_grad_(False).eval()
-
-
-def generator_command(overrides: list[str]) -> str:
-    """The command that trains the generator which a classifier with these overrides looks for."""
-    kept = [word for word in overrides if re.split(r"[.=@]", word.lstrip("+~"))[0] not in _NOT_THE_GENERATORS]
-    script = Path(__file__).resolve().parent.parent / "train_generator.py"
-    here = Path.cwd()
-    return shlex.join(["python", str(script.relative_to(here) if script.is_relative_to(here) else script), *kept])

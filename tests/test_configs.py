@@ -1,18 +1,11 @@
 """The configuration tree: every documented command composes, to the papers' values, and names the same generator for
 both commands."""
 
-import itertools
-import logging
-import os
-import runpy
 import shlex
-import sys
 from pathlib import Path
 
 import pytest
-from hydra.core.plugins import Plugins
 
-from chimeramix import app
 from chimeramix.config import CONFIG_DIR, compose_settings
 from chimeramix.config_errors import options_of
 from chimeramix.errors import UserError
@@ -34,14 +27,6 @@ python train_classifier.py +dataset=stl10 +experiment=chimeramix_grid max_labels
 python train_generator.py +dataset=stl10 +experiment=chimeramix_segmentation max_labels_per_class=5
 python train_classifier.py +dataset=stl10 +experiment=chimeramix_segmentation max_labels_per_class=5
 """.strip().splitlines()
-
-SWEEP = (
-    'python train_{role}.py "+dataset=glob(*)" "+experiment=glob(*)" "max_labels_per_class=5,10,20,30,50,100" '
-    '"seed=range(0,5)" "hydra.launcher.partition=gpu_short" --multirun'
-)
-
-SLURM = "hydra_plugins.hydra_submitit_launcher.submitit_launcher.SlurmLauncher"
-SWEEPER = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
 
 DATASETS = options_of("dataset", [CONFIG_DIR])
 EXPERIMENTS = options_of("experiment", [CONFIG_DIR])
@@ -88,48 +73,6 @@ def test_every_option_composes(group):
 def test_both_commands_have_one_tree():
     words = ["+dataset=stl10", "+experiment=chimeramix_segmentation", "seed=3"]
     assert compose_settings("generator", words).values == compose_settings("classifier", words).values
-
-
-@pytest.mark.parametrize("role", ROLES)
-def test_sweeps_expand_to_all_runs_on_slurm(role, tmp_path, monkeypatch):
-    launched = []
-
-    def launch(self, job_overrides, initial_job_idx):
-        assert initial_job_idx == len(launched)
-        launched.extend(job_overrides)
-        assert len(job_overrides) <= 1000  # Slurm's limit of an array, unless its administrator raised it
-        launcher = self.config.hydra.launcher
-        assert (launcher.partition, launcher.gpus_per_node) == ("gpu_short", 1)
-        assert launcher._target_ == SLURM
-        return []
-
-    # Hydra loads its plugins' modules a second time: these are the classes that it uses.
-    launcher, sweeper = (Plugins.instance().class_name_to_class[name] for name in (SLURM, SWEEPER))
-    monkeypatch.setattr(launcher, "launch", launch)
-    # Hydra composes every single job beforehand, minutes of work; the product is what this test is about.
-    monkeypatch.setattr(sweeper, "validate_batch_is_legal", lambda self, batch: None)
-    (tmp_path / "srun").touch(mode=0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
-    monkeypatch.setattr(app, "_failures", [])
-    monkeypatch.setattr(logging.getLogger(), "handlers", [])
-    parsed, words = parse(SWEEP.format(role=role))
-    assert parsed == role
-    monkeypatch.setattr(sys, "argv", [f"train_{role}.py", *words])
-    runpy.run_path(str(ROOT / f"train_{role}.py"), run_name="__main__")
-
-    datasets = [name for name in DATASETS if "/" not in name]
-    experiments = [name for name in EXPERIMENTS if "/" not in name]
-    assert datasets == ["cifair10", "cifair100", "stl10"]
-    assert {"baseline", "chimeramix_grid", "chimeramix_segmentation"} <= set(experiments)
-    expected = itertools.product(datasets, experiments, (5, 10, 20, 30, 50, 100), range(5))
-    assert sorted(map(tuple, launched)) == sorted(
-        (f"+dataset={dataset}", f"+experiment={experiment}", f"max_labels_per_class={count}", f"seed={seed}")
-        for dataset, experiment, count, seed in expected
-    )
-    settings = compose_settings(role, list(launched[-1]))
-    assert (settings.values["max_labels_per_class"], settings.values["seed"]) == (100, 4)
 
 
 def leaf(values, path):

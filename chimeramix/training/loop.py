@@ -4,6 +4,7 @@ import logging
 import math
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -57,12 +58,14 @@ def fit(
     tracker: Tracker,
     checkpoint_seconds: float,
     state: dict[str, Any] | None = None,
+    progress: Callable[[int, int], object] = lambda step, steps: None,
 ) -> dict[str, Any]:
     """Trains to the last epoch, from the beginning or from a checkpoint's `state` on.
 
-    A checkpoint is written to `folder/checkpoint.pt` every `checkpoint_seconds`, at the end, and when SIGINT or SIGTERM
-    arrives. It holds all that the rest of the training depends on, so a resumed training ends with the bits of an
-    uninterrupted one.
+    A checkpoint is written to `folder/checkpoint.pt` every `checkpoint_seconds`, at the end, and when a signal asks for
+    it (see `StopRequest`). It holds all that the rest of the training depends on, so a resumed training ends with the
+    bits of an uninterrupted one. `progress` is told the steps done and the steps in all, at the start and then once an
+    epoch and a checkpoint.
 
     Returns:
         The last epoch's record, `seconds` replaced by those of the whole training.
@@ -102,11 +105,13 @@ def fit(
             "done": done,
         }
         save_checkpoint(path, state)
+        progress(done["step"], steps)
 
     steps = training.epochs * len(training.loader)
     log_every = math.ceil(training.epochs / _MOST_LOG_LINES)
     bar = tqdm(total=steps, initial=done["step"], unit="step", disable=not sys.stderr.isatty(), dynamic_ncols=True)
     with bar, logging_redirect_tqdm(), StopRequest() as stop:
+        progress(done["step"], steps)
         clock = saved = time.monotonic()
         while done["epoch"] < training.epochs:
             for batch in training.loader:
@@ -114,8 +119,9 @@ def fit(
                 done["step"] += 1
                 bar.update()
                 now = time.monotonic()
-                if stop.signal_number is not None or now - saved >= checkpoint_seconds:
+                if stop.signal_number is not None or stop.save or now - saved >= checkpoint_seconds:
                     done["epoch_seconds"] += now - clock
+                    stop.save = False
                     save()
                     clock = saved = time.monotonic()
                     if stop.signal_number is not None:
@@ -136,6 +142,7 @@ def fit(
             _check_finite(record.get("test", {}), folder, done["epoch"])
             metrics.append(record)
             tracker.log(record)
+            progress(done["step"], steps)
             done["seconds"] += done["epoch_seconds"]
             done["epoch_seconds"] = 0.0
             done["last"] = record

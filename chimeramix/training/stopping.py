@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM: finish the step, save, stop."""
+"""Signals that end a run or ask for a checkpoint: finish the step, save, stop."""
 
 import signal
 import threading
@@ -9,24 +9,36 @@ from typing import Any
 class StopRequest:
     """While entered, notes the first SIGINT or SIGTERM in `signal_number` instead of dying of it; a second one ends
     the process at once. A signal that the process ignores (SIGINT in a shell's background) stays ignored. Outside the
-    main thread, where Python delivers no signals, this does nothing."""
+    main thread, where Python delivers no signals, this does nothing.
 
-    _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+    In a job of a sweep, which is a process that handles SIGUSR2, that is the signal that stops: it comes before a time
+    limit or a preemption, and whoever handles it puts the job back into the queue. SIGTERM sets `save` there and the
+    run goes on: a job that ended by itself would not be started again, and one that is not killed after all would have
+    stopped for nothing.
+    """
 
     def __init__(self) -> None:
         self.signal_number: int | None = None
+        self.save = False
         self._previous: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> "StopRequest":
         if threading.current_thread() is threading.main_thread():
-            for number in self._SIGNALS:
+            in_job = callable(signal.getsignal(signal.SIGUSR2))
+            handlers = {signal.SIGINT: self._note, signal.SIGTERM: self._ask_to_save if in_job else self._note}
+            if in_job:
+                handlers[signal.SIGUSR2] = self._note
+            for number, handler in handlers.items():
                 if signal.getsignal(number) not in (signal.SIG_IGN, None):  # None: not installed by Python
-                    self._previous[number] = signal.signal(number, self._note)
+                    self._previous[number] = signal.signal(number, handler)
         return self
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.signal_number = number
         self._restore()
+
+    def _ask_to_save(self, number: int, frame: FrameType | None) -> None:
+        self.save = True
 
     def _restore(self) -> None:
         for number, handler in self._previous.items():

@@ -1,0 +1,30 @@
+"""The commands that a message tells to type."""
+
+import re
+import shlex
+from pathlib import Path
+
+from chimeramix.spec import CLASSIFIER_KEYS
+
+# Dropping these overrides of a classifier's command leaves the command that trains its generator.
+_NOT_THE_GENERATORS = {*CLASSIFIER_KEYS, "method", "rerun", "monitor"}
+
+
+def train_command(role: str, overrides: list[str]) -> str:
+    """The command line of `train_<role>.py` with these overrides, for the current directory."""
+    script = Path(__file__).resolve().parent.parent / f"train_{role}.py"
+    here = Path.cwd()
+    return shlex.join(["python", str(script.relative_to(here) if script.is_relative_to(here) else script), *overrides])
+
+
+def generator_command(overrides: list[str]) -> str:
+    """The command that trains the generator which a classifier with these overrides looks for."""
+    kept = [word for word in overrides if re.split(r"[.=@]", word.lstrip("+~"))[0] not in _NOT_THE_GENERATORS]
+    return train_command("generator", kept)
+
+
+def resume_command(role: str, overrides: list[str]) -> str:
+    """The command that goes on with a run which was started, maybe anew, with these overrides."""
+    if role == "generator":  # maybe trained on the way, with a classifier's overrides
+        return generator_command(overrides)
+    return train_command(role, [word for word in overrides if not word.startswith("rerun=")])

@@ -1,0 +1,157 @@
+"""What an unfinished run's folder tells about it: `status.json`, there from a run's start until its result is written.
+
+A run is `done` (it has a result), `running` (a process holds its folder), `failed` (with a reason), `interrupted` (it
+was stopped, or its process is gone, and goes on where it was) or `missing` (it never began).
+"""
+
+import json
+import os
+import platform
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from chimeramix.errors import Interrupted, RunFailure
+
+STATES = ("done", "running", "queued", "interrupted", "failed", "missing")
+
+_SECONDS_BETWEEN_WRITES = 10
+
+
+@dataclass
+class RunStatus:
+    """The content of `status.json`.
+
+    Attributes:
+        state: `running`, `interrupted` or `failed`, as the run itself last said.
+        reason: of a failure or an interruption.
+        command: goes on with the run.
+        first_step: steps that were done when this process began.
+        started, updated: seconds since 1970.
+        where: host and process, or Slurm job, that wrote this.
+    """
+
+    state: str
+    command: str
+    reason: str | None = None
+    step: int = 0
+    steps: int | None = None
+    first_step: int | None = None
+    started: float = 0.0
+    updated: float = 0.0
+    where: str = ""
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Expected from the pace of the process that trains it; None before anything can be told."""
+        if self.steps is None or self.first_step is None or self.step <= self.first_step:
+            return None
+        pace = (self.updated - self.started) / (self.step - self.first_step)
+        return max(0.0, (self.steps - self.step) * pace - (time.time() - self.updated))
+
+
+def read_state(folder: Path) -> tuple[str, RunStatus | None]:
+    """The state of a run's folder, which need not exist, and what its `status.json` says, if there is one."""
+    if (folder / "result.json").exists():
+        return "done", None
+    status = _read(folder / "status.json")
+    if in_use(folder):
+        return "running", status
+    if status is None:
+        # A checkpoint without status: of a version of this program that wrote none.
+        return ("interrupted" if (folder / "checkpoint.pt").exists() else "missing"), None
+    if status.state == "running":
+        status.reason = f"its process is gone ({status.where})"
+        return "interrupted", status
+    return status.state, status
+
+
+def in_use(folder: Path) -> bool:
+    """Whether a process holds the folder's lock."""
+    path = folder / ".lock"
+    if not path.exists():
+        return False
+    try:
+        with FileLock(path, timeout=0):
+            return False
+    except (Timeout, OSError):
+        return True
+
+
+def write_status(folder: Path, status: RunStatus) -> None:
+    """Replaces `status.json`. It is a convenience: a disk that doesn't take it stops no training."""
+    status.updated = time.time()
+    status.where = _where()
+    temporary = folder / ".status.json.tmp"
+    with suppress(OSError):
+        folder.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(json.dumps(asdict(status), indent=2) + "\n", encoding="utf-8")
+        temporary.replace(folder / "status.json")
+
+
+class Progress:
+    """Keeps `status.json` up to date while a run trains; called with the steps done and the steps in all."""
+
+    def __init__(self, folder: Path, command: str) -> None:
+        self._folder = folder
+        self.status = RunStatus("running", command, started=time.time())
+        write_status(folder, self.status)
+
+    def __call__(self, step: int, steps: int) -> None:
+        status = self.status
+        status.step, status.steps = step, steps
+        if status.first_step is None:  # the loop begins: parts are built, superpixels are there
+            status.first_step, status.started = step, time.time()
+        if time.time() - status.updated >= _SECONDS_BETWEEN_WRITES:
+            write_status(self._folder, status)
+
+    def end(self, state: str, reason: str) -> None:
+        self.status.state, self.status.reason = state, reason
+        write_status(self._folder, self.status)
+
+
+@contextmanager
+def recorded(folder: Path, command: str) -> Iterator[Progress]:
+    """Tells in `status.json` that a run is at work, and how it ended where it does not finish."""
+    progress = Progress(folder, command)
+    try:
+        yield progress
+    except Interrupted as stop:
+        progress.end("interrupted", str(stop))
+        raise
+    except (KeyboardInterrupt, SystemExit):
+        progress.end("interrupted", "its process was told to leave")
+        raise
+    except Exception as error:
+        progress.end("failed", one_line(error))
+        raise
+    with suppress(OSError):
+        (folder / "status.json").unlink(missing_ok=True)
+
+
+def one_line(error: BaseException) -> str:
+    """An exception's message; with its type for what this program doesn't raise itself."""
+    text = " ".join(str(error).split())
+    if isinstance(error, RunFailure | OSError) or type(error).__module__.startswith("chimeramix."):
+        return text or type(error).__name__
+    return f"{type(error).__name__}: {text}"
+
+
+def _read(path: Path) -> RunStatus | None:
+    try:
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        known = RunStatus.__dataclass_fields__
+        return RunStatus(**{key: value for key, value in found.items() if key in known})
+    except (OSError, ValueError, TypeError, AttributeError):
+        return None  # being replaced, or from another version: the other files tell enough
+
+
+def _where() -> str:
+    job = os.environ.get("SLURM_ARRAY_JOB_ID")
+    job = f"{job}_{os.environ.get('SLURM_ARRAY_TASK_ID')}" if job else os.environ.get("SLURM_JOB_ID")
+    return f"Slurm job {job} on {platform.node()}" if job else f"process {os.getpid()} on {platform.node()}"

@@ -1,0 +1,154 @@
+"""From a sweep's command line to its summary: plan, submit what is missing, wait, tell what became of it."""
+
+import json
+import logging
+import shutil
+from contextlib import suppress
+from pathlib import Path
+
+from chimeramix.commands import train_command
+from chimeramix.config import Settings
+from chimeramix.config_sweep import Sweep, read_sweep
+from chimeramix.errors import Interrupted, RunFailure, UserError
+from chimeramix.run_folder import clear_folder
+from chimeramix.run_status import RunStatus
+from chimeramix.sweep import slurm
+from chimeramix.sweep.job import write_job
+from chimeramix.sweep.launch import Job, in_this_process, on_slurm, on_this_machine
+from chimeramix.sweep.plan import Cell, Plan, count_states, plan, states_of, write_plan
+from chimeramix.sweep.pool import default_at_once
+
+log = logging.getLogger(__name__)
+
+LAUNCHERS = {
+    "basic": "basic",
+    "local": "local",
+    "submitit_local": "local",  # would start all runs at once
+    "slurm": "slurm",
+    "submitit_slurm": "slurm",
+}
+_MOST_TOLD = 20  # unfinished runs in a summary
+
+
+def sweep(role: str, overrides: list[str], config_dir: str | None = None) -> None:
+    """Trains all runs of a sweep that are not done yet.
+
+    Raises:
+        UserError: before anything is written.
+        RunFailure: where not all runs are done at the end.
+        Interrupted, KeyboardInterrupt: after a signal.
+    """
+    asked = read_sweep(role, overrides, config_dir)
+    if asked.launcher not in LAUNCHERS:
+        raise UserError(f"hydra/launcher={asked.launcher}: sweeps run with slurm, local or basic")
+    launcher = LAUNCHERS[asked.launcher]
+    planned = plan(asked)
+    states = _states(planned, asked.folder.parent)
+    todo = [
+        (cell, settings)
+        for cell, settings, (state, _) in zip(planned.cells, planned.settings, states, strict=True)
+        if state in ("missing", "interrupted", "failed") or (state == "done" and settings.values["rerun"])
+    ]
+    if todo and launcher == "slurm" and shutil.which("srun") is None:
+        raise UserError(
+            "there is no Slurm on this machine (srun is not found): add hydra/launcher=local to do the sweep's runs "
+            "here, several at the same time, or hydra/launcher=basic to do them one after another"
+        )
+    if planned.nothing:
+        log.info("%d of %d combinations train no %s: nothing to do", planned.nothing, planned.combinations, role)
+    if planned.cells:
+        log.info("%d runs: %s", len(planned.cells), count_states(states))
+    if todo:
+        _launch(launcher, asked, planned, todo)
+    if planned.cells:
+        summarise(planned.cells, asked)
+
+
+def queued_identities(sweeps: Path) -> set[str]:
+    """Identities of the runs whose jobs are in Slurm's queue, waiting or running, of all sweeps in a folder."""
+    jobs: dict[str, list[str]] = {}
+    for path in sweeps.glob("*/sweep.json"):
+        jobs.update(json.loads(path.read_text(encoding="utf-8"))["jobs"])
+    numbers = slurm.queue() if jobs else {}
+    return {identity for number, cells in jobs.items() if number in numbers for identity in cells}
+
+
+def _states(planned: Plan, sweeps: Path) -> list[tuple[str, RunStatus | None]]:
+    try:
+        return states_of(planned.cells, queued_identities(sweeps))
+    except ConnectionError as error:
+        raise RunFailure(str(error)) from error
+
+
+def _launch(launcher: str, asked: Sweep, planned: Plan, todo: list[tuple[Cell, Settings]]) -> None:
+    try:
+        asked.folder.mkdir(parents=True)
+        (asked.folder / "jobs").mkdir()
+    except FileExistsError as error:
+        raise UserError(
+            f"{asked.folder} holds another sweep; choose another folder with hydra.sweep.dir=DIR"
+        ) from error
+    except OSError as error:
+        raise UserError(
+            f"{asked.folder} can't be written ({error.strerror}); choose another folder with machine.runs_dir=DIR"
+        ) from error
+    write_plan(asked.folder, asked, planned.cells)
+    pack = todo[0][1].values["sweep"]["pack"]
+    size = pack or 1 if launcher == "slurm" else 1
+    jobs = []
+    for number, start in enumerate(range(0, len(todo), size)):
+        cells, settings = zip(*todo[start : start + size], strict=True)
+        job = Job(asked.folder / "jobs" / f"{number}.json", list(cells))
+        write_job(job.file, job.cells, [_once(each) for each in settings])
+        jobs.append(job)
+    for cell, settings_of_cell in todo:
+        if settings_of_cell.values["rerun"] and cell.folder.exists():
+            clear_folder(cell.folder)
+    try:
+        if launcher == "basic":
+            in_this_process(jobs)
+        elif launcher == "local":
+            on_this_machine(jobs, pack or default_at_once())
+        else:
+            on_slurm(jobs, asked.resources, asked.largest_batch, asked.folder)
+    except UserError:
+        shutil.rmtree(asked.folder)
+        for parent in (asked.folder.parent, asked.folder.parent.parent):
+            with suppress(OSError):  # others' files are in it
+                parent.rmdir()
+        raise
+    except KeyboardInterrupt:
+        log.info("the jobs go on without this command; see how they do with: chimeramix status %s", _runs_dir(asked))
+        raise
+    except Interrupted:
+        log.info("%s", count_states(states_of(planned.cells, set())))
+        raise
+
+
+def _once(settings: Settings) -> Settings:
+    """Without rerun=true, which the sweep has seen to: a job back from the queue must not start its run anew."""
+    return Settings(settings.role, {**settings.values, "rerun": False}, settings.names, settings.overrides)
+
+
+def _runs_dir(asked: Sweep) -> str:
+    return str(asked.runs[0].values["machine"]["runs_dir"])
+
+
+def summarise(cells: list[Cell], asked: Sweep) -> None:
+    """Tells how many runs are done and what is wrong with the others. Raises `RunFailure` where any is not done."""
+    states = states_of(cells, set())
+    unfinished = [(cell, state, status) for cell, (state, status) in zip(cells, states, strict=True) if state != "done"]
+    for cell, state, status in unfinished[:_MOST_TOLD]:
+        log.info("%s: %s", cell.folder, describe(state, status))
+    if len(unfinished) > _MOST_TOLD:
+        log.info("... and %d more: chimeramix status %s", len(unfinished) - _MOST_TOLD, _runs_dir(asked))
+    told = count_states(states)
+    if unfinished:
+        command = train_command(asked.role, [word for word in asked.overrides if not word.startswith("rerun=")])
+        raise RunFailure(f"{told} of {len(cells)} runs; for the rest repeat: {command} --multirun")
+    log.info("all %d runs are done", len(cells))
+
+
+def describe(state: str, status: RunStatus | None) -> str:
+    """`failed: no space left`."""
+    return f"{state}: {status.reason}" if status and status.reason else state

@@ -1,0 +1,107 @@
+"""A job of a sweep: one run, or several at the same time.
+
+A job's file holds the complete settings of its runs, so that what was planned is trained, whatever happens to `conf/`
+while the job waits in a queue. `python -m chimeramix.sweep.job FILE NUMBER` does one run of it.
+"""
+
+import json
+import signal
+import sys
+import traceback
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from chimeramix.config import Settings
+from chimeramix.errors import Interrupted, RunFailure, UserError
+from chimeramix.logs import set_up_logging
+from chimeramix.run_status import RunStatus, one_line, write_status
+from chimeramix.sweep.plan import Cell
+
+
+@dataclass(frozen=True)
+class Task:
+    """A run that a job does."""
+
+    settings: Settings
+    folder: Path
+    command: str
+
+
+def write_job(path: Path, cells: list[Cell], settings: list[Settings]) -> None:
+    runs = [
+        {"settings": asdict(each), "folder": str(cell.folder.absolute()), "command": cell.command}
+        for cell, each in zip(cells, settings, strict=True)
+    ]
+    path.write_text(json.dumps(runs) + "\n", encoding="utf-8")
+
+
+def read_job(path: Path) -> list[Task]:
+    runs = json.loads(path.read_text(encoding="utf-8"))
+    return [Task(Settings(**run["settings"]), Path(run["folder"]), run["command"]) for run in runs]
+
+
+class SlurmJob:
+    """What submitit calls on a node, and again with the same argument when the job was put back into the queue."""
+
+    def __call__(self, file: str) -> None:
+        from chimeramix.sweep.pool import run_pool
+
+        set_up_logging()
+        tasks = read_job(Path(file))
+        try:
+            if len(tasks) == 1:
+                attempt(tasks[0])
+            else:
+                run_pool([(Path(file), number) for number in range(len(tasks))], len(tasks))
+        except Interrupted as stop:
+            # submitit's handler, which puts the job back into the queue and leaves; it raises where a job has
+            # reached its time limit more often than hydra.launcher.max_num_timeout allows.
+            handler: Any = signal.getsignal(stop.signal_number)
+            handler(stop.signal_number, None)
+
+    def checkpoint(self, file: str) -> Any:
+        from submitit.helpers import DelayedSubmission
+
+        return DelayedSubmission(self, file)
+
+
+def attempt(task: Task) -> bool:
+    """Trains a run, and the generator it may lack; returns whether that went well. A failure is told and recorded in
+    the run's folder, and leaves the other runs alone.
+
+    Raises:
+        Interrupted: the run's state is saved.
+    """
+    try:
+        from chimeramix import runs
+
+        runs.train(task.settings, generator_too=True)
+    except (UserError, RunFailure, OSError) as error:
+        reason = one_line(error)
+    except Exception as error:
+        traceback.print_exc()
+        reason = one_line(error)
+    else:
+        return True
+    print(f"error: {reason}", file=sys.stderr)
+    write_status(task.folder, RunStatus("failed", task.command, reason))
+    return False
+
+
+def _leave(number: int, frame: object) -> None:
+    raise SystemExit(128 + number)
+
+
+def main(file: str, number: str) -> int:
+    """One run of a job in a process of its own: SIGUSR2 saves and ends it, SIGTERM saves."""
+    signal.signal(signal.SIGUSR2, _leave)
+    set_up_logging()
+    try:
+        return 0 if attempt(read_job(Path(file))[int(number)]) else 1
+    except Interrupted as stop:
+        return 128 + stop.signal_number
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(*sys.argv[1:]))

@@ -1,0 +1,123 @@
+"""What a sweep has to do: its runs, each once, with the state of their folders."""
+
+import json
+from collections import Counter
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from chimeramix.commands import resume_command
+from chimeramix.config import Settings
+from chimeramix.config_sweep import Sweep
+from chimeramix.run_status import STATES, RunStatus, read_state
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A run of a sweep, trained or not.
+
+    Attributes:
+        folder: the run's folder, there or not.
+        columns: what tables show of it: data set, method, samples per class, seed, ...
+        command: trains this run alone.
+    """
+
+    folder: Path
+    role: str
+    columns: dict[str, Any]
+    command: str
+
+    @property
+    def identity(self) -> str:
+        return self.folder.name.rsplit("-", 1)[-1]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The runs of a sweep.
+
+    Attributes:
+        cells: each run once, though several combinations may share it (experiments with one generator).
+        settings: of each cell.
+        combinations: number of the overrides' combinations.
+        nothing: how many of those have nothing to train (experiments without a generator).
+    """
+
+    cells: list[Cell]
+    settings: list[Settings]
+    combinations: int
+    nothing: int
+
+
+def plan(sweep: Sweep) -> Plan:
+    """Finds the folder of each run. Raises `UserError` where a data set can't be used."""
+    from chimeramix import build, runs  # torch is imported only when there is something to plan
+
+    facts: dict[str, dict[str, Any]] = {}
+    cells: dict[str, tuple[Cell, Settings]] = {}
+    nothing = 0
+    for settings in sweep.runs:
+        if runs.trains_nothing(settings):
+            nothing += 1
+            continue
+        values = settings.values
+        data = json.dumps([values["dataset"], values["machine"]["data_dir"]], sort_keys=True)
+        if data not in facts:  # of a folder of images: reading its listing takes seconds
+            facts[data] = build.source(values).facts()
+        folder = runs.folders_of(settings, facts[data])[0]
+        cell = Cell(folder.path, settings.role, columns_of(settings), resume_command(settings.role, settings.overrides))
+        cells.setdefault(folder.identity, (cell, settings))
+    return Plan(
+        [cell for cell, _ in cells.values()], [settings for _, settings in cells.values()], len(sweep.runs), nothing
+    )
+
+
+def columns_of(settings: Settings) -> dict[str, Any]:
+    """What tells a sweep's runs apart at a glance; `changes` holds the overrides without a column of their own."""
+    own = (
+        "+dataset=",
+        "+experiment=",
+        "max_labels_per_class=",
+        "seed=",
+        "machine.",
+        "monitor.",
+        "wandb.",
+        "hydra",
+        "rerun",
+    )
+    values = settings.values
+    return {
+        "dataset": values["dataset"]["name"],
+        "experiment": settings.names.get("experiment") or "",
+        "max_labels_per_class": values["max_labels_per_class"],
+        "seed": values["seed"],
+        "changes": " ".join(word for word in settings.overrides if not word.startswith((*own, "sweep."))),
+    }
+
+
+def states_of(cells: list[Cell], queued: set[str]) -> list[tuple[str, RunStatus | None]]:
+    """The state of each cell; `queued` holds identities of runs that wait in Slurm's queue, or run there."""
+    states = []
+    for cell in cells:
+        state, status = read_state(cell.folder)
+        if cell.identity in queued and state not in ("done", "running"):
+            state = "queued"
+        states.append((state, status))
+    return states
+
+
+def count_states(states: list[tuple[str, RunStatus | None]]) -> str:
+    """`3 done, 1 failed`, in a fixed order."""
+    counts = Counter(state for state, _ in states)
+    return ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state]) or "0 done"
+
+
+def write_plan(folder: Path, sweep: Sweep, cells: list[Cell]) -> None:
+    """`sweep.json`: from which `chimeramix status` knows what belongs to the sweep."""
+    content = {
+        "role": sweep.role,
+        "overrides": sweep.overrides,
+        "cells": [{**asdict(cell), "folder": str(cell.folder.absolute())} for cell in cells],
+        "jobs": {},
+    }
+    (folder / "sweep.json").write_text(json.dumps(content) + "\n", encoding="utf-8")

@@ -1,0 +1,111 @@
+"""Runs in processes of their own, some at the same time: on this machine, or within a Slurm job."""
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from chimeramix.errors import Interrupted
+from chimeramix.run_status import RunStatus, write_status
+from chimeramix.sweep.job import read_job
+from chimeramix.training.stopping import StopRequest
+
+log = logging.getLogger(__name__)
+
+
+def run_pool(
+    tasks: list[tuple[Path, int]], at_once: int, ended: Callable[[int], object] = lambda position: None
+) -> None:
+    """Does runs, at most `at_once` at the same time; the GPUs are dealt out in turn, the CPUs in equal shares.
+
+    What a run prints goes to `logs/` in the sweep's folder. A signal that ends this process is handed on: the runs
+    save and end first.
+
+    Args:
+        tasks: job files, and a run's number in its file.
+        ended: called with a task's position when its process has ended.
+
+    Raises:
+        Interrupted: after a signal.
+    """
+    waiting = list(enumerate(tasks))
+    slots = list(range(at_once))
+    gpus = _visible_gpus()
+    running: dict[int, tuple[subprocess.Popen[bytes], int]] = {}
+    with StopRequest() as stop:
+        while waiting or running:
+            while waiting and slots:
+                position, (file, number) = waiting.pop(0)
+                slot = slots.pop(0)
+                running[position] = _start(file, number, slot, gpus, at_once), slot
+            if stop.signal_number is not None:
+                for process, _ in running.values():
+                    process.send_signal(signal.SIGUSR2)
+                for position, (process, _) in running.items():
+                    process.wait()
+                    ended(position)
+                raise Interrupted(stop.signal_number)
+            if stop.save:
+                stop.save = False
+                for process, _ in running.values():
+                    process.send_signal(signal.SIGTERM)
+            for position, (process, slot) in list(running.items()):
+                status = process.poll()
+                if status is not None:
+                    del running[position]
+                    slots.append(slot)
+                    if status < 0:
+                        _record_kill(*tasks[position], -status)
+                    ended(position)
+            time.sleep(0.1)
+
+
+def default_at_once() -> int:
+    """One run a GPU; on a machine without, one for each two CPUs."""
+    return len(_visible_gpus()) or max(1, _cpus() // 2)
+
+
+def _start(file: Path, number: int, slot: int, gpus: list[str], at_once: int) -> "subprocess.Popen[bytes]":
+    environment = dict(os.environ)
+    if gpus:
+        environment["CUDA_VISIBLE_DEVICES"] = gpus[slot % len(gpus)]
+    threads = str(max(1, _cpus() // at_once))
+    for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        environment.setdefault(variable, threads)
+    logs = file.parent.parent / "logs"
+    logs.mkdir(exist_ok=True)
+    with (logs / f"{file.stem}-{number}.log").open("ab") as output:
+        return subprocess.Popen(
+            [sys.executable, "-m", "chimeramix.sweep.job", str(file), str(number)],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,  # Ctrl-C reaches this process alone, which hands it on
+        )
+
+
+def _record_kill(file: Path, number: int, signal_number: int) -> None:
+    task = read_job(file)[number]
+    name = signal.Signals(signal_number).name
+    hint = " (out of memory?)" if signal_number == signal.SIGKILL else ""
+    log.error("error: %s: killed by %s%s", task.folder.name, name, hint)
+    write_status(task.folder, RunStatus("interrupted", task.command, f"killed by {name}{hint}"))
+
+
+def _cpus() -> int:
+    allocated = os.environ.get("SLURM_CPUS_PER_TASK", "")
+    return int(allocated) if allocated.isdecimal() else len(os.sched_getaffinity(0))
+
+
+def _visible_gpus() -> list[str]:
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return [name for name in visible.split(",") if name]
+    import torch
+
+    return [str(number) for number in range(torch.cuda.device_count())]
