@@ -7,10 +7,10 @@ STAMP := $(VENV)/.installed
 PIP_FLAGS := -q --disable-pip-version-check --no-input
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint types format clean
+.PHONY: help install demo test test-slurm lint types format clean
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: $(STAMP)  ## make .venv and install the package and its tools into it
 
@@ -32,6 +32,13 @@ demo: $(STAMP)  ## train ChimeraMix and a baseline on handwritten digits (minute
 # One thread per worker: several processes with a thread per core each get in each other's way.
 test: $(STAMP)  ## run the tests, in parallel; ARGS="..." goes to pytest
 	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal $(ARGS)
+
+# Errors while the cluster is taken down hide no result.
+test-slurm: $(STAMP)  ## run both sweeps on a real Slurm of two nodes, started here (Debian or Ubuntu, root)
+	@bash tests/slurm/cluster down
+	@conf=$$(bash tests/slurm/cluster up) || exit 1; \
+	CHIMERAMIX_TEST_SLURM=1 SLURM_CONF=$$conf $(BIN)/python -m pytest tests/slurm -s $(ARGS); \
+	status=$$?; bash tests/slurm/cluster down; exit $$status
 
 lint: $(STAMP)  ## check style and formatting
 	$(BIN)/python -m ruff check .

@@ -6,6 +6,9 @@ import sys
 from pathlib import Path
 
 from chimeramix.errors import RunFailure, UserError
+from chimeramix.report.command import FORMATS
+from chimeramix.report.command import report as report_runs
+from chimeramix.report.results import METRICS
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -19,14 +22,35 @@ def main(arguments: list[str] | None = None) -> int:
 
     report = commands.add_parser("report", help="mean and standard deviation over seeds of all finished runs")
     report.add_argument("runs", type=Path, help="a folder of runs (machine.runs_dir)")
+    report.add_argument("--format", choices=FORMATS, default="terminal", help="of the tables (default: %(default)s)")
+    report.add_argument("--metric", choices=METRICS, default="accuracy", help="of the test set (default: %(default)s)")
+    report.add_argument(
+        "--compare",
+        nargs=2,
+        metavar=("METHOD", "OTHER"),
+        help="two methods, named as in the table, over the same splits, with a 95 %% confidence interval",
+    )
+    report.add_argument("--plots", type=Path, metavar="FOLDER", help="draw plots into it, as PNG and SVG")
+
+    status = commands.add_parser("status", help="how far the runs are, and the commands that finish the rest")
+    status.add_argument("runs", type=Path, help="a folder of runs (machine.runs_dir)")
+    status.add_argument(
+        "words",
+        metavar="command",
+        nargs=argparse.REMAINDER,
+        help="a sweep's command, train_classifier.py +dataset=... seed=range(0,5), whose missing runs are to be shown; "
+        "without it those of the sweeps that were started in this folder",
+    )
 
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s", force=True)
     try:
         if options.command == "prepare":
             _prepare(options.dataset, options.overrides)
+        elif options.command == "status":
+            _status(options.runs, options.words)
         else:
-            _report(options.runs)
+            report_runs(options.runs, options.format, options.metric, options.compare, options.plots)
     except (UserError, RunFailure, OSError) as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2 if isinstance(error, UserError) else 1
@@ -48,7 +72,7 @@ def _prepare(dataset: str, overrides: list[str]) -> None:
     )
 
 
-def _report(runs: Path) -> None:
-    from chimeramix import report
+def _status(runs: Path, words: list[str]) -> None:
+    from chimeramix import status
 
-    report.show(report.summarise(report.read_results(runs)))
+    status.show(runs, words)

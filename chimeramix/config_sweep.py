@@ -30,7 +30,7 @@ class Sweep:
 
     Attributes:
         role: `generator` or `classifier`.
-        overrides: as given, lists and ranges included.
+        overrides: as given, lists and ranges included, after the option for a folder of the user's.
         runs: settings of each combination; the last override varies fastest.
         launcher: the chosen option of `hydra/launcher`.
         resources: the launcher's keys.
@@ -62,7 +62,7 @@ def read_sweep(role: str, overrides: list[str], config_dir: str | None = None) -
         composer = _Composer(role, config_dir)
         runs = [composer.settings(job) for job in jobs]
         launcher, resources, folder, largest_batch = _launcher_settings(hydra, role, overrides)
-    return Sweep(role, overrides, runs, launcher, resources, folder, largest_batch)
+    return Sweep(role, composer.given + overrides, runs, launcher, resources, folder, largest_batch)
 
 
 class _Composer:
@@ -70,7 +70,7 @@ class _Composer:
 
     def __init__(self, role: str, config_dir: str | None) -> None:
         self._role = role
-        self._config_dir = config_dir
+        self.given = [f"--config-dir={Path(config_dir).absolute()}"] if config_dir else []
         self._folders = [CONFIG_DIR, *([Path(config_dir)] if config_dir else [])]
         self._parsed: dict[str, tuple[Override, bool]] = {}
         self._trees: dict[tuple[str, ...], tuple[DictConfig, dict[str, Any]]] = {}
@@ -90,7 +90,7 @@ class _Composer:
         except (HydraException, OmegaConfBaseException):
             compose_tree(self._role, job, self._folders)  # tells what is wrong
             raise
-        return settings_from(config, self._role, names, job)
+        return settings_from(config, self._role, names, self.given + job)
 
     def _parse(self, word: str) -> tuple[Override, bool]:
         """An override, and whether it chooses an option of a config group."""

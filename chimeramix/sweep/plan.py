@@ -72,26 +72,20 @@ def plan(sweep: Sweep) -> Plan:
     )
 
 
+_SHOWN = ("dataset=", "experiment=", "max_labels_per_class=", "seed=")  # in columns of their own
+_OF_NO_INTEREST = ("machine.", "monitor.", "wandb.", "sweep.", "hydra", "rerun=", "--config-dir=")
+
+
 def columns_of(settings: Settings) -> dict[str, Any]:
     """What tells a sweep's runs apart at a glance; `changes` holds the overrides without a column of their own."""
-    own = (
-        "+dataset=",
-        "+experiment=",
-        "max_labels_per_class=",
-        "seed=",
-        "machine.",
-        "monitor.",
-        "wandb.",
-        "hydra",
-        "rerun",
-    )
     values = settings.values
+    others = [word for word in settings.overrides if not word.lstrip("+").startswith((*_SHOWN, *_OF_NO_INTEREST))]
     return {
         "dataset": values["dataset"]["name"],
         "experiment": settings.names.get("experiment") or "",
         "max_labels_per_class": values["max_labels_per_class"],
         "seed": values["seed"],
-        "changes": " ".join(word for word in settings.overrides if not word.startswith((*own, "sweep."))),
+        "changes": " ".join(others),
     }
 
 

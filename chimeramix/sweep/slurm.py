@@ -1,5 +1,6 @@
 """What Slurm knows of our jobs, asked with its own commands."""
 
+import re
 import shutil
 import subprocess
 
@@ -16,16 +17,25 @@ def queue() -> dict[str, str]:
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
     except (subprocess.SubprocessError, OSError) as error:
-        raise ConnectionError(f"squeue does not answer: {error}") from error
+        told = (getattr(error, "stderr", None) or str(error)).strip().splitlines()[-1]
+        raise ConnectionError(f"Slurm's queue can't be read ({told})") from error
     pairs = (line.split() for line in done.stdout.splitlines())
     return {pair[0]: pair[1] for pair in pairs if len(pair) == 2}
 
 
 def end_of(job: str) -> str:
-    """How a job that left the queue ended, such as `OUT_OF_MEMORY` or `CANCELLED by 0`, or what is known of it."""
-    command = ["sacct", "--jobs", job, "--format=State", "--noheader", "--parsable2", "--allocations"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
-        return done.stdout.splitlines()[-1].strip()
-    except (subprocess.SubprocessError, OSError, IndexError):
-        return "no longer in Slurm's queue"
+    """How a job that left the queue ended, such as `OUT_OF_MEMORY` or `CANCELLED`, or what is known of it."""
+    # Slurm itself knows it for some minutes; its accounting database for ever, where there is one, but later.
+    commands = (
+        ["scontrol", "--oneliner", "show", "job", job],
+        ["sacct", "--jobs", job, "--format=State", "--noheader", "--parsable2", "--allocations"],
+    )
+    for command in commands:
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+        except (subprocess.SubprocessError, OSError):
+            continue
+        state = re.search(r"(?:JobState=|^)([A-Z_]+)", done.stdout)
+        if state and state.group(1) not in ("PENDING", "RUNNING", "COMPLETING"):
+            return state.group(1)
+    return "no longer in Slurm's queue"

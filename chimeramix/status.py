@@ -1,0 +1,176 @@
+"""`chimeramix status`: how far the runs of a folder are, and the commands that finish the rest."""
+
+import json
+import re
+import shlex
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from chimeramix.commands import train_command
+from chimeramix.errors import UserError
+from chimeramix.run_status import RunStatus
+from chimeramix.sweep.driver import queued_identities
+from chimeramix.sweep.plan import Cell, count_states, states_of
+from chimeramix.table import Table, Text, print_table
+
+_NAME = re.compile(r"(?P<dataset>.+)-n(?P<count>\d+|all)-(?P<method>.+)-s(?P<seed>\d+)-[0-9a-f]{12}")
+_MOST_TOLD = 40
+
+States = Sequence[tuple[str, RunStatus | None]]
+
+
+def cells_below(runs: Path) -> tuple[list[Cell], dict[str, str]]:
+    """All runs of a folder and, of those that belong to a recorded sweep, that sweep's command by identity.
+
+    Raises:
+        UserError: where there is no such folder, or no run in it.
+    """
+    if not runs.is_dir():
+        raise UserError(f"{runs}: no such folder; name the machine.runs_dir of your runs")
+    cells: dict[str, Cell] = {}
+    commands: dict[str, str] = {}
+    for path in sorted(runs.glob("sweeps/*/sweep.json")):
+        sweep = json.loads(path.read_text(encoding="utf-8"))
+        command = train_command(sweep["role"], [word for word in sweep["overrides"] if word != "rerun=true"])
+        for entry in sweep["cells"]:
+            # The name within this folder, wherever it lay when the sweep began.
+            folder = runs / entry["role"] / Path(entry["folder"]).name
+            cell = Cell(folder, entry["role"], entry["columns"], entry["command"])
+            cells[cell.identity] = cell
+            commands[cell.identity] = f"{command} --multirun"
+    for role in ("generator", "classifier"):
+        for folder in sorted((runs / role).glob("*-n*-s*-*")):
+            name = _NAME.fullmatch(folder.name)
+            if name is not None:
+                known = cells.get(folder.name.rsplit("-", 1)[-1])
+                cell = Cell(folder, role, known.columns if known else _columns(name), known.command if known else "")
+                cells[cell.identity] = cell
+    if not cells:
+        raise UserError(f"{runs}: no run in this folder")
+    return list(cells.values()), commands
+
+
+def cells_of_command(runs: Path, words: list[str]) -> tuple[list[Cell], dict[str, str]]:
+    """The runs of a sweep given as its command, `train_classifier.py +dataset=... seed=0,1`, in a folder of runs.
+
+    Raises:
+        UserError: for what is no such command.
+    """
+    from chimeramix.config_sweep import read_sweep
+    from chimeramix.sweep.plan import plan
+
+    words = [word for word in words if word not in ("python", "--multirun", "-m")]
+    script = re.fullmatch(r"(?:.*/)?train_(generator|classifier)\.py", words[0])
+    if script is None:
+        raise UserError(f"{words[0]}: give the sweep's axes as its command: train_classifier.py +dataset=... seed=0,1")
+    role, folders = script.group(1), [word for word in words[1:] if word.startswith("--config-dir=")]
+    overrides = [word for word in words[1:] if not word.startswith(("--", "machine.runs_dir="))]
+    overrides.append(f"machine.runs_dir={runs}")
+    cells = plan(read_sweep(role, overrides, folders[0].partition("=")[2] if folders else None)).cells
+    command = f"{train_command(role, folders + overrides)} --multirun"
+    return cells, {cell.identity: command for cell in cells}
+
+
+def show(runs: Path, words: list[str]) -> None:
+    """Prints counts by data set, method and samples per class, what is unfinished and why, and how to finish it."""
+    cells, commands = cells_of_command(runs, words) if words else cells_below(runs)
+    try:
+        queued = queued_identities(runs / "sweeps")
+    except ConnectionError as error:
+        print(f"{error}: runs that wait in it are shown as missing")
+        queued = set()
+    states = states_of(cells, queued)
+    for role in ("generator", "classifier"):
+        chosen = [(cell, state) for cell, (state, _) in zip(cells, states, strict=True) if cell.role == role]
+        if chosen:
+            counts = count_states([state for cell, state in zip(cells, states, strict=True) if cell.role == role])
+            print_table(_counts(f"{role}s: {counts}", chosen))
+    told = [
+        (cell, state, status)
+        for cell, (state, status) in zip(cells, states, strict=True)
+        if state in ("running", "interrupted", "failed")
+    ]
+    if told:
+        print_table(_unfinished(told))
+    rest = _commands(cells, states, commands)
+    if rest:
+        print("To finish the rest:")
+        for line in rest[:_MOST_TOLD]:
+            print(f"  {line}")
+        if len(rest) > _MOST_TOLD:
+            print(f"  ... and {len(rest) - _MOST_TOLD} more")
+
+
+def _columns(name: "re.Match[str]") -> dict[str, Any]:
+    count = name["count"]
+    return {
+        "dataset": name["dataset"],
+        "experiment": name["method"],
+        "max_labels_per_class": None if count == "all" else int(count),
+        "seed": int(name["seed"]),
+        "changes": "",
+    }
+
+
+def _counts(title: str, cells: list[tuple[Cell, str]]) -> Table:
+    """`4/5` for each data set, method and number of samples: done, and in all."""
+    sizes = sorted({cell.columns["max_labels_per_class"] for cell, _ in cells}, key=lambda size: size or float("inf"))
+    found: dict[tuple[str, str], dict[int | None, list[str]]] = defaultdict(lambda: defaultdict(list))
+    for cell, state in cells:
+        method = f"{cell.columns['experiment']} {_variant(cell)}".strip()
+        found[cell.columns["dataset"], method][cell.columns["max_labels_per_class"]].append(state)
+    rows = [
+        [Text(dataset), Text(method), *(_fraction(states[size]) for size in sizes)]
+        for (dataset, method), states in sorted(found.items())
+    ]
+    header = ["data set", "method", *("all" if size is None else str(size) for size in sizes)]
+    return Table(title, header, rows, left=2)
+
+
+def _variant(cell: Cell) -> str:
+    """The overrides that may tell a cell from others of its data set, method, number and seed."""
+    return str(cell.columns["changes"]) if len(str(cell.columns["changes"])) <= 40 else ""
+
+
+def _fraction(states: list[str]) -> Text:
+    if not states:
+        return Text("")
+    done = states.count("done")
+    return Text(f"{done}/{len(states)}", bold=done < len(states))
+
+
+def _unfinished(cells: list[tuple[Cell, str, RunStatus | None]]) -> Table:
+    rows = []
+    for cell, state, status in cells[:_MOST_TOLD]:
+        told = status or RunStatus(state, cell.command)
+        texts = [
+            f"{cell.role}/{cell.folder.name}",
+            (told.reason or "") if state != "running" else "",
+            state,
+            f"{told.step:,} of {told.steps:,}" if told.steps else "",
+            _time(told.seconds_left) if state == "running" else "",
+        ]
+        rows.append([Text(text) for text in texts])
+    caption = f"... and {len(cells) - _MOST_TOLD} more" if len(cells) > _MOST_TOLD else ""
+    return Table("Unfinished", ["run", "reason", "state", "step", "left"], rows, caption, left=2)
+
+
+def _time(seconds: float | None) -> str:
+    if seconds is None:
+        return "?"
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _commands(cells: list[Cell], states: States, commands: dict[str, str]) -> list[str]:
+    """The commands that do what is not done, at work or queued: a sweep's once, then those of single runs."""
+    lines: dict[str, None] = {}
+    for cell, (state, status) in zip(cells, states, strict=True):
+        if state in ("missing", "interrupted", "failed"):
+            line = commands.get(cell.identity) or (status.command if status else cell.command)
+            if line:
+                lines[line] = None
+    return sorted(lines, key=lambda line: shlex.split(line)[-1] != "--multirun")
