@@ -18,8 +18,8 @@ TRAINING = {"training"}
 
 # Which modules may know a library that shapes whatever knows it.
 CONFINED = {
-    "omegaconf": {"config", "config_schema", "app"},
-    "hydra": {"config", "config_check", "build", "app"},
+    "omegaconf": {"config", "config_schema", "config_sweep", "app"},
+    "hydra": {"config", "config_check", "config_sweep", "build", "app"},
     "wandb": {"training"},
     "skimage": {"data"},
 }

@@ -1,134 +1,239 @@
-"""The table of all finished classifier runs: mean and standard deviation over seeds."""
+"""Finished classifier runs, grouped over their seeds."""
 
 import json
+import os
 import statistics
 from collections import defaultdict
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from chimeramix.errors import UserError
 from chimeramix.spec import identity_of
 
+METRICS = ("accuracy", "top5", "macro_accuracy")
+
 _SEEDS = ("seed", "split_seed")
+_MOST_SETTINGS = 3  # that tell two variants of a method apart, written out
+_POLICIES = {"autoaugment": "AutoAugment", "trivialaugment": "TrivialAugment"}
 
 
 @dataclass(frozen=True)
-class Row:
-    """Runs that differ in their seeds only.
+class Run:
+    """A finished classifier run.
 
     Attributes:
-        variant: 4 hexadecimal digits that tell apart rows which agree in all other columns, else empty.
-        accuracies: in percent, by seed.
+        samples_per_class: None for all.
+        name: the method, with what was added to the standard augmentation.
+        score: the metric of the last epoch's weights on the whole test set, in percent.
+        settings: identity of its configuration without seeds and samples per class.
+    """
+
+    folder: Path
+    dataset: str
+    model: str
+    samples_per_class: int | None
+    name: str
+    seed: int
+    split_seed: int
+    score: float
+    settings: str
+
+
+@dataclass(frozen=True)
+class Store:
+    """The runs of a folder.
+
+    Attributes:
+        settings: the configurations that `Run.settings` names.
+        unfinished: number of classifier folders without a result.
+    """
+
+    runs: list[Run]
+    settings: dict[str, dict[str, Any]]
+    unfinished: int
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a method reached: runs that differ in their seeds only.
+
+    Attributes:
+        method: its name, with the settings that tell it apart where the same data set has several variants of it.
+        name: without those.
+        runs: by (seed, split seed).
     """
 
     dataset: str
-    samples_per_class: int | None
     model: str
-    augment: str
+    samples_per_class: int | None
     method: str
-    variant: str
-    accuracies: dict[tuple[int, int], float]
+    name: str
+    runs: dict[tuple[int, int], Run] = field(default_factory=dict)
+
+    @property
+    def scores(self) -> list[float]:
+        return [run.score for run in self.runs.values()]
 
     @property
     def mean(self) -> float:
-        return statistics.fmean(self.accuracies.values())
+        return statistics.fmean(self.scores)
 
     @property
     def std(self) -> float | None:
         """Sample standard deviation (ddof 1); None for a single run."""
-        return statistics.stdev(self.accuracies.values()) if len(self.accuracies) > 1 else None
+        return statistics.stdev(self.scores) if len(self.runs) > 1 else None
 
 
-def read_results(runs: Path) -> list[tuple[dict[str, Any], str]]:
-    """The result of each finished classifier run below `runs`, with the identity of its configuration but the seeds.
+def read_store(folder: Path, metric: str = "accuracy") -> Store:
+    """All classifier runs below a folder.
+
+    Args:
+        metric: one of `METRICS`.
 
     Raises:
         UserError: where there is no such folder, no finished run, or a damaged file.
     """
-    if not runs.is_dir():
-        raise UserError(f"{runs}: no such folder; name the machine.runs_dir of your runs")
-    generators = {path.parent.name.rsplit("-", 1)[-1]: path for path in runs.rglob("generator/*/spec.json")}
-    found = []
-    for path in sorted(runs.rglob("classifier/*/result.json")):
-        spec = _read_json(path.with_name("spec.json"))
-        generator = generators.get(spec["generator"] or "")
-        seedless = {key: value for key, value in spec.items() if key not in _SEEDS}
-        # A generator's identity holds its seed; its configuration without seeds tells whether two runs are one method.
-        seedless["generator"] = (
-            {key: value for key, value in _read_json(generator).items() if key not in _SEEDS} if generator else None
-        )
-        found.append((_read_json(path), identity_of(seedless)))
-    if not found:
-        raise UserError(f"{runs}: no finished classifier run in this folder")
-    return found
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder; name the machine.runs_dir of your runs")
+    classifiers, generators, unfinished = [], {}, 0
+    for role, run in _run_folders(folder):
+        if role == "generator":
+            generators[run.name.rsplit("-", 1)[-1]] = run / "spec.json"
+        elif (run / "result.json").exists():
+            classifiers.append(run)
+        else:
+            unfinished += 1
+    if not classifiers:
+        raise UserError(f"{folder}: no finished classifier run in this folder")
+    known: dict[str, dict[str, Any]] = {}  # a generator's settings, which many classifiers share
+    runs, settings = [], {}
+    for run in sorted(classifiers):
+        result, spec = _read_json(run / "result.json"), _read_json(run / "spec.json")
+        generator = spec["generator"]
+        if generator in generators:
+            if generator not in known:
+                # Its identity holds its seed; its configuration without seeds tells whether two runs are one method.
+                known[generator] = _seedless(_read_json(generators[generator]))["generator"]
+            generator = known[generator]
+        elif generator is not None:
+            generator = "removed"
+        common = {**_seedless(spec), "generator": generator}
+        identity = identity_of(common)
+        settings[identity] = common
+        try:
+            runs.append(_run(run, result, metric, identity))
+        except (KeyError, TypeError) as error:
+            raise UserError(
+                f"{run / 'result.json'} is damaged (no {error}); train this run anew with rerun=true"
+            ) from error
+    return Store(runs, settings, unfinished)
 
 
-def summarise(results: list[tuple[dict[str, Any], str]]) -> list[Row]:
-    """Groups runs into rows, sorted by data set, samples per class, model and then accuracy."""
-    groups: dict[tuple[Any, ...], dict[str, Row]] = defaultdict(dict)
-    for result, variant in results:
-        row = Row(
-            dataset=result["dataset"],
-            samples_per_class=result["max_labels_per_class"],
-            model=result["model"],
-            augment=result["augment"],
-            method=result["method"],
-            variant=variant[:4],
-            accuracies={},
-        )
-        columns = (row.dataset, row.samples_per_class, row.model, row.augment, row.method)
-        row = groups[columns].setdefault(variant, row)
-        row.accuracies[result["seed"], result["split_seed"]] = 100 * result["test"]["accuracy"]
-    rows = [
-        replace(row, variant=row.variant if len(variants) > 1 else "")
-        for variants in groups.values()
-        for row in variants.values()
-    ]
-    most = float("inf")
-    return sorted(rows, key=lambda row: (row.dataset, row.samples_per_class or most, row.model, row.mean))
-
-
-def show(rows: list[Row]) -> None:
-    """Prints the rows as a table; accuracies in percent, the best of equal conditions in bold. What all rows agree in
-    goes into the title."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    conditions = {
-        "data set": lambda row: row.dataset,
-        "per class": lambda row: "all" if row.samples_per_class is None else str(row.samples_per_class),
-        "model": lambda row: row.model,
-        "augment": lambda row: row.augment,
-    }
-    shared = [title for title, value in conditions.items() if len({value(row) for row in rows}) == 1]
-    title = ", ".join(f"{title} {conditions[title](rows[0])}" for title in shared)
-    table = Table(
-        title=title or None,
-        caption="test accuracy after the last epoch, mean ± std (ddof 1) over seeds",
-        box=box.SIMPLE_HEAD,
-        min_width=len(title),
+def summarise(store: Store) -> list[Result]:
+    """Groups runs over their seeds, sorted by data set, model, samples per class and then mean."""
+    methods: dict[tuple[str, str, str], list[Run]] = defaultdict(list)
+    for run in store.runs:
+        methods[run.dataset, run.model, run.name].append(run)
+    results: dict[tuple[Any, ...], Result] = {}
+    for (dataset, model, name), runs in methods.items():
+        variants = _variants(runs, store.settings)
+        for run in runs:
+            method = name + variants[run.settings]
+            key = (dataset, model, run.samples_per_class, method)
+            result = results.setdefault(key, Result(dataset, model, run.samples_per_class, method, name))
+            result.runs[run.seed, run.split_seed] = run
+    return sorted(
+        results.values(), key=lambda each: (each.dataset, each.model, size_order(each.samples_per_class), each.mean)
     )
-    for column in [*(title for title in conditions if title not in shared), "method", "accuracy in %", "seeds"]:
-        numeric = column in ("per class", "accuracy in %", "seeds")
-        table.add_column(column, justify="right" if numeric else "left", no_wrap=True)
 
-    def condition(row: Row) -> tuple[Any, ...]:
-        return row.dataset, row.samples_per_class, row.model
 
-    best = {condition(row): row.mean for row in rows}  # rows of one condition come in ascending order
-    for row in rows:
-        accuracy = f"{row.mean:.2f}" + (f" ± {row.std:.2f}" if row.std is not None else "")
-        table.add_row(
-            *(value(row) for title, value in conditions.items() if title not in shared),
-            row.method + (f" ({row.variant})" if row.variant else ""),
-            f"[bold]{accuracy}[/bold]" if row.mean == best[condition(row)] else accuracy,
-            str(len(row.accuracies)),
-        )
-    console = Console()
-    # A pipe has no width of its own: take what the table needs.
-    console.print(table, width=None if console.is_terminal else 200, justify="left")
+def size_order(samples_per_class: int | None) -> float:
+    """Sorts "all" behind every number."""
+    return float("inf") if samples_per_class is None else samples_per_class
+
+
+def _run_folders(folder: Path) -> Iterator[tuple[str, Path]]:
+    """The run folders below a folder, with their roles; what lies in them is not walked through."""
+    for path, names, _ in os.walk(folder):
+        for role in ("classifier", "generator"):
+            if role in names:
+                names.remove(role)
+                with os.scandir(Path(path) / role) as entries:
+                    yield from ((role, Path(entry.path)) for entry in entries if entry.is_dir())
+        names[:] = [name for name in names if name not in ("sweeps", "segments")]
+
+
+def _seedless(spec: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in spec.items() if key not in (*_SEEDS, "max_labels_per_class")}
+
+
+def _run(folder: Path, result: dict[str, Any], metric: str, settings: str) -> Run:
+    return Run(
+        folder=folder,
+        dataset=result["dataset"],
+        model=result["model"],
+        samples_per_class=result["max_labels_per_class"],
+        name=_name(result["method"], result["augment"]),
+        seed=result["seed"],
+        split_seed=result["split_seed"],
+        score=100 * result["test"][metric],
+        settings=settings,
+    )
+
+
+def _name(method: str, augment: str) -> str:
+    """`ChimeraMix+Grid + TrivialAugment`; the standard augmentation, and an erasing that is the method, go without
+    saying."""
+    added = [part for part in augment.split(" + ") if part != "flip_crop" and _letters(part) != _letters(method)]
+    return " + ".join([method, *(_POLICIES.get(part, part) for part in added)])
+
+
+def _letters(text: str) -> str:
+    return "".join(character for character in text.lower() if character.isalnum())
+
+
+def _variants(runs: list[Run], settings: dict[str, dict[str, Any]]) -> dict[str, str]:
+    """What to append to a method's name for each of its configurations: nothing where each number of samples has only
+    one of them (epochs may follow the number), else the settings in which they differ."""
+    by_size = defaultdict(set)
+    for run in runs:
+        by_size[run.samples_per_class].add(run.settings)
+    identities = sorted({run.settings for run in runs})
+    if all(len(variants) == 1 for variants in by_size.values()):
+        return dict.fromkeys(identities, "")
+    flat = {identity: dict(_flat(settings[identity])) for identity in identities}
+    absent = object()
+    differing = [
+        key
+        for key in sorted({key for each in flat.values() for key in each})
+        if len({str(each.get(key, absent)) for each in flat.values()}) > 1
+    ]
+    # Another class of a part has other keys: the class says enough.
+    classes = [key.removesuffix("_target_") for key in differing if key.endswith("._target_")]
+    differing = [key for key in differing if key.endswith("._target_") or not key.startswith(tuple(classes))]
+    written = {identity: _written(flat[identity], differing) for identity in identities}
+    unique = len(set(written.values())) == len(identities)
+    return {identity: f" ({text if unique else identity[:4]})" for identity, text in written.items()}
+
+
+def _written(settings: dict[str, Any], keys: Iterable[str]) -> str:
+    pairs = []
+    for key in keys:
+        value = str(settings.get(key, "none"))
+        if key.endswith("._target_"):
+            key, value = key.removesuffix("._target_"), value.rsplit(".", 1)[-1]
+        pairs.append(f"{key}={value[:24]}")
+    return ", ".join(pairs) if len(pairs) <= _MOST_SETTINGS else ""
+
+
+def _flat(settings: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(settings, dict):
+        for key, value in settings.items():
+            yield from _flat(value, f"{prefix}.{key}" if prefix else key)
+    else:
+        yield prefix, settings
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -1,0 +1,50 @@
+"""What `chimeramix report` does with its options."""
+
+from pathlib import Path
+
+from chimeramix.report.paired import compare
+from chimeramix.report.papers import paper_figures
+from chimeramix.report.plots import draw_plots
+from chimeramix.report.render import latex, markdown, results_csv
+from chimeramix.report.results import read_store, summarise
+from chimeramix.report.tables import comparison_table, papers_table, results_tables
+from chimeramix.table import print_table
+
+FORMATS = ("terminal", "markdown", "csv", "latex")
+
+
+def report(folder: Path, form: str, metric: str, pair: tuple[str, str] | None, plots: Path | None) -> None:
+    """Prints the tables of all finished classifier runs below a folder; see `chimeramix report --help`.
+
+    Args:
+        form: one of `FORMATS`.
+        metric: one of `chimeramix.report.results.METRICS`.
+        pair: two methods to compare over the same splits.
+        plots: where plots go; None: none are drawn.
+
+    Raises:
+        UserError: for what can't be read, compared or written.
+    """
+    store = read_store(folder, metric)
+    results = summarise(store)
+    figures = paper_figures() if metric == "accuracy" else {}
+    tables = results_tables(results, metric)
+    against = papers_table(results, figures)
+    if against is not None:
+        tables.append(against)
+    if pair is not None:
+        tables.append(comparison_table(compare(results, *pair)))
+    if form == "csv":
+        print(results_csv(results, figures), end="")
+    else:
+        for table in tables:
+            if form == "terminal":
+                print_table(table)
+            else:
+                print({"markdown": markdown, "latex": latex}[form](table))
+    if form == "terminal" and store.unfinished:
+        print(f"{store.unfinished} classifier runs are not finished: chimeramix status {folder}")
+    if plots is not None:
+        files = draw_plots(results, plots, metric)
+        if form == "terminal":
+            print(f"{len(files)} plots are in {plots}")

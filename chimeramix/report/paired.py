@@ -1,0 +1,63 @@
+"""Two methods over the same splits."""
+
+import math
+import statistics
+from dataclasses import dataclass
+
+from chimeramix.errors import UserError
+from chimeramix.report.results import Result
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The mean of the differences first − second over the runs with the same seed and split seed.
+
+    Attributes:
+        pairs: number of those.
+        difference: in percentage points.
+        half_width: of the 95 % confidence interval around it, by Student's t with pairs − 1 degrees of freedom; None
+            for a single pair.
+    """
+
+    first: Result
+    second: Result
+    pairs: int
+    difference: float
+    half_width: float | None
+
+
+def compare(results: list[Result], first: str, second: str) -> list[Comparison]:
+    """Compares two methods, named as in the table, wherever both have runs on the same splits.
+
+    Raises:
+        UserError: for a name that is not in the table, and where no split was used by both.
+    """
+    names = sorted({result.method for result in results})
+    for name in (first, second):
+        if name not in names:
+            raise UserError(f"--compare: {name!r} is not in the table; its methods are: {'; '.join(names)}")
+    found = {(result.dataset, result.model, result.samples_per_class, result.method): result for result in results}
+    comparisons = []
+    for (dataset, model, size, name), result in found.items():
+        other = found.get((dataset, model, size, second))
+        if name != first or other is None:
+            continue
+        differences = [
+            run.score - other.runs[seeds].score for seeds, run in sorted(result.runs.items()) if seeds in other.runs
+        ]
+        if differences:
+            comparisons.append(
+                Comparison(result, other, len(differences), statistics.fmean(differences), _half_width(differences))
+            )
+    if not comparisons:
+        raise UserError(f"--compare: {first!r} and {second!r} have no split in common, so there is nothing to pair")
+    return comparisons
+
+
+def _half_width(differences: list[float]) -> float | None:
+    if len(differences) < 2:
+        return None
+    from scipy.stats import t  # not at the top: takes longer than the whole report
+
+    quantile = float(t.ppf(0.975, len(differences) - 1))
+    return quantile * statistics.stdev(differences) / math.sqrt(len(differences))

@@ -1,0 +1,130 @@
+"""The report's tables, without regard to how they are printed."""
+
+from collections import defaultdict
+
+from chimeramix.report.paired import Comparison
+from chimeramix.report.papers import Figures, PaperFigure
+from chimeramix.report.results import Result, size_order
+from chimeramix.table import Table, Text
+
+ABSENT = "–"
+
+
+def results_tables(results: list[Result], metric: str) -> list[Table]:
+    """A table for each data set and model: a row per method, a column per number of samples, in the order of the
+    first column.
+
+    The best of a column is bold. Cells without a run, and those with fewer seeds than others, can be told.
+    """
+    groups: dict[tuple[str, str], list[Result]] = defaultdict(list)
+    for result in results:
+        groups[result.dataset, result.model].append(result)
+    return [_results_table(dataset, model, group, metric) for (dataset, model), group in groups.items()]
+
+
+def _results_table(dataset: str, model: str, results: list[Result], metric: str) -> Table:
+    sizes = sorted({result.samples_per_class for result in results}, key=size_order)
+    cells = {(result.method, result.samples_per_class): result for result in results}
+    most = max(len(result.runs) for result in results)
+    best = {size: max(each.mean for each in results if each.samples_per_class == size) for size in sizes}
+    rows = []
+    means = {place: result.mean for place, result in cells.items()}
+    methods = {result.method for result in results}
+    for method in sorted(methods, key=lambda name: (*(means.get((name, size), 0.0) for size in sizes), name)):
+        row = [Text(method)]
+        for size in sizes:
+            result = cells.get((method, size))
+            if result is None:
+                row.append(Text(ABSENT))
+            else:
+                fewer = f" [{len(result.runs)}]" if len(result.runs) < most else ""
+                row.append(Text(spread(result.mean, result.std) + fewer, result.mean == best[size]))
+        rows.append(row)
+    seeds = "1 seed" if most == 1 else f"mean ± std over {most} seeds"
+    fewer = "; [n]: of n seeds only" if any(len(result.runs) < most for result in results) else ""
+    absent = f"; {ABSENT}: no run" if len(cells) < len(rows) * len(sizes) else ""
+    return Table(
+        title=f"{dataset}, {model}: test {metric.replace('_', ' ')} in % by samples per class",
+        header=["method", *(size_name(size) for size in sizes)],
+        rows=rows,
+        caption=f"last epoch, {seeds}{fewer}{absent}",
+    )
+
+
+def papers_table(results: list[Result], figures: Figures) -> Table | None:
+    """Our figures beside the papers' of the same data set, model, method and number; None without any."""
+    rows = []
+    for result in results:
+        figure = figure_of(result, figures)
+        if figure is None:
+            continue
+        inside = is_inside(result, figure)
+        rows.append(
+            [
+                Text(result.dataset),
+                Text(result.model),
+                Text(result.method),
+                Text(size_name(result.samples_per_class)),
+                Text(spread(result.mean, result.std)),
+                Text(spread(figure.mean, figure.std)),
+                Text(f"{result.mean - figure.mean:+.2f}"),
+                Text({True: "yes", False: "no", None: ABSENT}[inside]),
+                Text(figure.source + (f" ({figure.note})" if figure.note else "")),
+            ]
+        )
+    if not rows:
+        return None
+    header = ["data set", "model", "method", "per class", "ours", "paper", "difference", "inside", "source"]
+    caption = "inside: our mean is within one standard deviation of the paper's, where it gives one"
+    return Table("Against the papers, accuracy in %", header, rows, caption, left=3)
+
+
+def figure_of(result: Result, figures: Figures) -> PaperFigure | None:
+    return figures.get((result.dataset, result.model, result.name, result.samples_per_class))
+
+
+def is_inside(result: Result, figure: PaperFigure) -> bool | None:
+    """Whether our mean is within one standard deviation of the paper's; None where it gives no deviation."""
+    return None if figure.std is None else abs(result.mean - figure.mean) <= figure.std
+
+
+def comparison_table(comparisons: list[Comparison]) -> Table:
+    """One row per data set, model and number of samples; bold where the interval excludes 0."""
+    rows = [
+        [
+            Text(each.first.dataset),
+            Text(each.first.model),
+            Text(size_name(each.first.samples_per_class)),
+            Text(f"{each.difference:+.2f}", _apart(each)),
+            Text(_interval(each)),
+            Text(str(each.pairs)),
+        ]
+        for each in comparisons
+    ]
+    return Table(
+        title=f"{comparisons[0].first.method} − {comparisons[0].second.method}, in percentage points",
+        header=["data set", "model", "per class", "difference", "95 % interval", "pairs"],
+        rows=rows,
+        caption="mean over runs with the same seed and split, Student's t interval; bold: it excludes 0",
+        left=2,
+    )
+
+
+def _apart(comparison: Comparison) -> bool:
+    return comparison.half_width is not None and abs(comparison.difference) > comparison.half_width
+
+
+def _interval(comparison: Comparison) -> str:
+    if comparison.half_width is None:
+        return ABSENT
+    low, high = (comparison.difference + sign * comparison.half_width for sign in (-1, 1))
+    return f"[{low:+.2f}, {high:+.2f}]"
+
+
+def spread(mean: float, std: float | None) -> str:
+    """`31.37 ± 3.28`."""
+    return f"{mean:.2f}" if std is None else f"{mean:.2f} ± {std:.2f}"
+
+
+def size_name(samples_per_class: int | None) -> str:
+    return "all" if samples_per_class is None else str(samples_per_class)
