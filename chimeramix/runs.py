@@ -107,9 +107,7 @@ def _train_in_folder(
         if segments is not None:
             parts.views.attach_segments(segments)
         if values["wandb"]["mode"] != "disabled":
-            run.tracker = WandbTracker(
-                values["wandb"], folder.identity, folder.name, run.settings.role, folder.path, values
-            )
+            run.tracker = _tracker(run)
         last = fit(
             parts.training,
             run.streams,
@@ -133,6 +131,17 @@ def _train_in_folder(
         run.tracker.finish(result["test"] or {})
         folder.finish(result, values["monitor"]["keep_checkpoint"])
         log.info("%s", _summary(folder, result))
+
+
+def _tracker(run: Run) -> WandbTracker:
+    values, names, folder = run.values, run.settings.names, run.folder
+    experiment = names.get("experiment") or "no experiment"
+    # Runs that differ in their seed only are a group, whose mean W&B can show.
+    group = folder.name.removesuffix(f"-s{values['seed']}-{folder.identity}")
+    tags = [values["dataset"]["name"], experiment]
+    return WandbTracker(
+        values["wandb"], folder.identity, folder.name, run.settings.role, folder.path, values, group, tags
+    )
 
 
 def _result(run: Run, parts: Parts, generator_identity: str | None, last: dict[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any
 from chimeramix.commands import train_command
 from chimeramix.errors import UserError
 from chimeramix.run_status import RunStatus
-from chimeramix.sweep.driver import queued_identities
+from chimeramix.sweep.driver import queue_of
 from chimeramix.sweep.plan import Cell, count_states, states_of
 from chimeramix.table import Table, Text, print_table
 
@@ -77,11 +77,11 @@ def show(runs: Path, words: list[str]) -> None:
     """Prints counts by data set, method and samples per class, what is unfinished and why, and how to finish it."""
     cells, commands = cells_of_command(runs, words) if words else cells_below(runs)
     try:
-        queued = queued_identities(runs / "sweeps")
+        queue = queue_of(runs / "sweeps")
     except ConnectionError as error:
         print(f"{error}: runs that wait in it are shown as missing")
-        queued = set()
-    states = states_of(cells, queued)
+        queue = {}
+    states = states_of(cells, queue)
     for role in ("generator", "classifier"):
         chosen = [(cell, state) for cell, (state, _) in zip(cells, states, strict=True) if cell.role == role]
         if chosen:

@@ -43,7 +43,7 @@ def sweep(role: str, overrides: list[str], config_dir: str | None = None) -> Non
         raise UserError(f"hydra/launcher={asked.launcher}: sweeps run with slurm, local or basic")
     launcher = LAUNCHERS[asked.launcher]
     planned = plan(asked)
-    states = _states(planned, asked.folder.parent)
+    states = _states(planned.cells, asked.folder.parent)
     todo = [
         (cell, settings)
         for cell, settings, (state, _) in zip(planned.cells, planned.settings, states, strict=True)
@@ -64,18 +64,19 @@ def sweep(role: str, overrides: list[str], config_dir: str | None = None) -> Non
         summarise(planned.cells, asked)
 
 
-def queued_identities(sweeps: Path) -> set[str]:
-    """Identities of the runs whose jobs are in Slurm's queue, waiting or running, of all sweeps in a folder."""
+def queue_of(sweeps: Path) -> dict[str, str]:
+    """The state (`PENDING`, `RUNNING`, ...) in Slurm's queue of each run's job, by the run's identity, of all sweeps in
+    a folder. Raises `ConnectionError` where Slurm does not answer."""
     jobs: dict[str, list[str]] = {}
     for path in sweeps.glob("*/sweep.json"):
         jobs.update(json.loads(path.read_text(encoding="utf-8"))["jobs"])
     numbers = slurm.queue() if jobs else {}
-    return {identity for number, cells in jobs.items() if number in numbers for identity in cells}
+    return {identity: numbers[number] for number, cells in jobs.items() if number in numbers for identity in cells}
 
 
-def _states(planned: Plan, sweeps: Path) -> list[tuple[str, RunStatus | None]]:
+def _states(cells: list[Cell], sweeps: Path) -> list[tuple[str, RunStatus | None]]:
     try:
-        return states_of(planned.cells, queued_identities(sweeps))
+        return states_of(cells, queue_of(sweeps))
     except ConnectionError as error:
         raise RunFailure(str(error)) from error
 
@@ -121,7 +122,7 @@ def _launch(launcher: str, asked: Sweep, planned: Plan, todo: list[tuple[Cell, S
         log.info("the jobs go on without this command; see how they do with: chimeramix status %s", _runs_dir(asked))
         raise
     except Interrupted:
-        log.info("%s", count_states(states_of(planned.cells, set())))
+        log.info("%s", count_states(states_of(planned.cells)))
         raise
 
 
@@ -136,16 +137,18 @@ def _runs_dir(asked: Sweep) -> str:
 
 def summarise(cells: list[Cell], asked: Sweep) -> None:
     """Tells how many runs are done and what is wrong with the others. Raises `RunFailure` where any is not done."""
-    states = states_of(cells, set())
+    states = _states(cells, asked.folder.parent)
     unfinished = [(cell, state, status) for cell, (state, status) in zip(cells, states, strict=True) if state != "done"]
     for cell, state, status in unfinished[:_MOST_TOLD]:
         log.info("%s: %s", cell.folder, describe(state, status))
     if len(unfinished) > _MOST_TOLD:
         log.info("... and %d more: chimeramix status %s", len(unfinished) - _MOST_TOLD, _runs_dir(asked))
-    told = count_states(states)
+    told = f"{count_states(states)} of {len(cells)} runs"
+    if any(state in ("queued", "running") for _, state, _ in unfinished):
+        raise RunFailure(f"{told}; see how they do with: chimeramix status {_runs_dir(asked)}")
     if unfinished:
         command = train_command(asked.role, [word for word in asked.overrides if not word.startswith("rerun=")])
-        raise RunFailure(f"{told} of {len(cells)} runs; for the rest repeat: {command} --multirun")
+        raise RunFailure(f"{told}; for the rest repeat: {command} --multirun")
     log.info("all %d runs are done", len(cells))
 
 

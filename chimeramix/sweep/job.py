@@ -77,6 +77,8 @@ def attempt(task: Task) -> bool:
         from chimeramix import runs
 
         runs.train(task.settings, generator_too=True)
+    except Interrupted:
+        raise
     except (UserError, RunFailure, OSError) as error:
         reason = one_line(error)
     except Exception as error:

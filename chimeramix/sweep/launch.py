@@ -90,7 +90,7 @@ def on_slurm(jobs: list[Job], resources: dict[str, Any], largest_batch: int | No
                     del active[number]
                     _record_end(number, handle, job)
             absent = {number for number in active if number not in queued}
-            states = states_of(cells, set())
+            states = states_of(cells)
             bar.n = sum(state == "done" for state, _ in states)
             bar.refresh()
             line = f"{count_states(states)}; {len(active)} jobs in the queue"
@@ -129,7 +129,8 @@ def _submit(jobs: list[Job], resources: dict[str, Any], sweep_folder: Path, acti
         active[handle.job_id] = (handle, job)
     _note_jobs(sweep_folder / "sweep.json", {handle.job_id: job for handle, job in zip(handles, jobs, strict=True)})
     first = handles[0].job_id.split("_")[0]
-    log.info("submitted %d jobs as Slurm job %s; their output: %s", len(jobs), first, handles[0].paths.folder.parent)
+    count = f"{len(jobs)} job{'s' * (len(jobs) > 1)}"
+    log.info("submitted %s as Slurm job %s; their output: %s", count, first, handles[0].paths.folder.parent)
     return True
 
 

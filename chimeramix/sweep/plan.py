@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -89,14 +90,15 @@ def columns_of(settings: Settings) -> dict[str, Any]:
     }
 
 
-def states_of(cells: list[Cell], queued: set[str]) -> list[tuple[str, RunStatus | None]]:
-    """The state of each cell; `queued` holds identities of runs that wait in Slurm's queue, or run there."""
+def states_of(cells: list[Cell], queue: Mapping[str, str] | None = None) -> list[tuple[str, RunStatus | None]]:
+    """The state of each cell; `queue` holds the state of its job in Slurm's queue by identity. A run is `queued` where
+    its job waits, or has started and the run has not."""
     states = []
     for cell in cells:
         state, status = read_state(cell.folder)
-        if cell.identity in queued and state not in ("done", "running"):
-            state = "queued"
-        states.append((state, status))
+        job = (queue or {}).get(cell.identity, "COMPLETING")
+        to_come = ("missing",) if job == "RUNNING" else ("missing", "interrupted", "failed")
+        states.append(("queued" if job != "COMPLETING" and state in to_come else state, status))
     return states
 
 

@@ -26,16 +26,16 @@ def queue() -> dict[str, str]:
 def end_of(job: str) -> str:
     """How a job that left the queue ended, such as `OUT_OF_MEMORY` or `CANCELLED`, or what is known of it."""
     # Slurm itself knows it for some minutes; its accounting database for ever, where there is one, but later.
-    commands = (
-        ["scontrol", "--oneliner", "show", "job", job],
-        ["sacct", "--jobs", job, "--format=State", "--noheader", "--parsable2", "--allocations"],
+    sources = (
+        (["scontrol", "--oneliner", "show", "job", job], r"JobState=([A-Z_]+)"),
+        (["sacct", "--jobs", job, "--format=State", "--noheader", "--parsable2", "--allocations"], r"^([A-Z_]+)"),
     )
-    for command in commands:
+    for command, pattern in sources:
         try:
             done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
         except (subprocess.SubprocessError, OSError):
             continue
-        state = re.search(r"(?:JobState=|^)([A-Z_]+)", done.stdout)
+        state = re.search(pattern, done.stdout)
         if state and state.group(1) not in ("PENDING", "RUNNING", "COMPLETING"):
             return state.group(1)
     return "no longer in Slurm's queue"

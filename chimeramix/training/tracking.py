@@ -1,6 +1,7 @@
 """Weights & Biases, when asked for; imported only then, and no failure of it reaches the training."""
 
 import logging
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,9 @@ log = logging.getLogger(__name__)
 
 class Tracker:
     """Records nothing."""
+
+    def resume(self, records: list[dict[str, Any]]) -> None:
+        """Takes the records of the epochs that earlier processes did, before the first of this one."""
 
     def log(self, record: dict[str, Any]) -> None:
         """Takes an epoch's record."""
@@ -23,13 +27,34 @@ class Tracker:
 class WandbTracker(Tracker):
     """One Weights & Biases run per run folder, continued under the same id (the run's identity) after an interruption.
 
+    Offline, where the client can't continue a run, the new process records the earlier epochs again and removes what
+    the one before it recorded, so that a folder holds one complete run to upload.
+
     The first failure is logged as a warning and ends the tracking.
+
+    Args:
+        settings: the keys `wandb.*`.
+        group: where `wandb.group` names none.
+        tags: where `wandb.tags` holds none.
     """
 
     def __init__(
-        self, settings: dict[str, Any], identity: str, name: str, role: str, folder: Path, config: Any
+        self,
+        settings: dict[str, Any],
+        identity: str,
+        name: str,
+        role: str,
+        folder: Path,
+        config: Any,
+        group: str,
+        tags: list[str],
     ) -> None:
         self._run: Any = None
+        self._images: dict[str, Any] = {}  # that go with the next record: W&B's history has one row a step
+        self._step = 0
+        self._folder = folder
+        self._offline = settings["mode"] == "offline"
+        earlier = list(folder.glob(f"wandb/offline-run-*-{identity}")) if self._offline else []
         try:
             import wandb
 
@@ -40,8 +65,8 @@ class WandbTracker(Tracker):
                 mode=settings["mode"],
                 project=settings["project"],
                 entity=settings["entity"],
-                group=settings["group"],
-                tags=settings["tags"] or None,
+                group=settings["group"] or group,
+                tags=settings["tags"] or tags,
                 job_type=role,
                 name=name,
                 id=identity,
@@ -49,26 +74,42 @@ class WandbTracker(Tracker):
                 dir=str(folder),
                 config=config,
             )
+            for path in earlier:
+                if path.resolve() != Path(self._run.dir).parent.resolve():
+                    shutil.rmtree(path)
         except Exception as error:
             self._give_up(error)
+
+    def resume(self, records: list[dict[str, Any]]) -> None:
+        if not self._offline:
+            return  # the server has them
+        for record in records:
+            picture = self._folder / "pictures" / f"epoch_{record['epoch']:04d}.png"
+            if picture.exists():
+                self.log_image("pictures", picture)
+            self.log(record)
 
     def log(self, record: dict[str, Any]) -> None:
         if self._run is not None:
             try:
-                self._run.log(record, step=record["step"])
+                self._step = record["step"]
+                self._run.log({**record, **self._images}, step=self._step)
+                self._images = {}
             except Exception as error:
                 self._give_up(error)
 
     def log_image(self, name: str, path: Path) -> None:
         if self._run is not None:
             try:
-                self._run.log({name: self._wandb.Image(str(path))}, commit=False)
+                self._images[name] = self._wandb.Image(str(path))
             except Exception as error:
                 self._give_up(error)
 
     def finish(self, summary: dict[str, Any]) -> None:
         if self._run is not None:
             try:
+                if self._images:
+                    self._run.log(self._images, step=self._step)
                 self._run.summary.update(summary)
                 self._run.finish()
             except Exception as error:

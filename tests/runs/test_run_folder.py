@@ -2,10 +2,8 @@
 
 import json
 import shutil
-import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -23,9 +21,9 @@ from chimeramix.data.views import Normalize, Views
 from chimeramix.machine import Machine
 from chimeramix.streams import RunStreams
 from chimeramix.training import loop
-from chimeramix.training.tracking import Tracker, WandbTracker
+from chimeramix.training.tracking import Tracker
 from chimeramix.types import Batch, Subset
-from tests.runs.tiny import assert_same_run, figures, folder_of, overrides, run
+from tests.runs.tiny import assert_same_run, figures, run
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -202,75 +200,6 @@ def test_a_progress_bar_on_a_terminal_only(
     monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
     fit(3, tmp_path)
     assert ("step/s" in capsys.readouterr().err) == terminal
-
-
-def test_wandb_is_imported_only_when_asked(tmp_path: Path) -> None:
-    code = (
-        "import sys; from chimeramix.runs import train; from chimeramix.config import compose_settings; "
-        f"train(compose_settings('generator', {overrides('generator', tmp_path)!r})); assert 'wandb' not in sys.modules"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, capture_output=True)
-
-
-def test_the_real_wandb_client_records_offline(tmp_path: Path) -> None:
-    command = [sys.executable, str(ROOT / "train_generator.py"), *overrides("generator", tmp_path)]
-    done = subprocess.run([*command, "wandb.mode=offline"], capture_output=True, text=True, check=False, timeout=240)
-    assert done.returncode == 0, done.stderr
-    folder = folder_of("generator", tmp_path)
-    identity = folder.name.rsplit("-", 1)[-1]
-    (record,) = folder.glob(f"wandb/offline-run-*/run-{identity}.wandb")
-    assert record.stat().st_size > 0
-    assert (folder / "result.json").exists()
-
-
-@pytest.mark.parametrize("failing", ["init", "log", "finish"])
-def test_training_survives_a_failing_wandb(
-    failing: str,
-    tmp_path: Path,
-    uninterrupted: dict[str, Path],
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    class FailingRun:
-        summary: dict[str, Any] = {}  # noqa: RUF012
-
-        def log(self, *arguments: Any, **keywords: Any) -> None:
-            if failing == "log":
-                raise ConnectionError("no network")
-
-        def finish(self) -> None:
-            if failing == "finish":
-                raise ConnectionError("no network")
-
-    class FailingWandb:
-        run = None
-        Image = staticmethod(lambda path: path)
-
-        @staticmethod
-        def init(**settings: Any) -> FailingRun:
-            if failing == "init":
-                raise ConnectionError("no network")
-            return FailingRun()
-
-    monkeypatch.setitem(sys.modules, "wandb", FailingWandb)
-    with caplog.at_level("WARNING"):
-        folder = run("generator", tmp_path, "wandb.mode=online")
-    assert caplog.messages == ["Weights & Biases failed, the training goes on without it: no network"]
-    assert_same_run(folder, uninterrupted["generator"])
-
-
-def test_wandb_continues_a_run_and_closes_a_failed_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In a sweep, `wandb.init` would hand out the run of the job before, where that one failed."""
-    calls: list[Any] = []
-    wandb = SimpleNamespace(
-        run=object(), finish=lambda exit_code: calls.append(exit_code), init=lambda **settings: calls.append(settings)
-    )
-    monkeypatch.setitem(sys.modules, "wandb", wandb)
-    settings = {"mode": "online", "project": "p", "entity": None, "group": None, "tags": []}
-    WandbTracker(settings, "0123456789ab", "name", "generator", tmp_path, {"seed": 0})
-    assert calls[0] == 1
-    expected = {"mode": "online", "project": "p", "id": "0123456789ab", "resume": "allow", "dir": str(tmp_path)}
-    assert calls[1].items() >= expected.items()
 
 
 def test_the_classifier_leaves_its_generator_as_it_is(

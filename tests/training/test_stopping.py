@@ -68,3 +68,35 @@ def test_nothing_happens_outside_the_main_thread() -> None:
     thread.start()
     thread.join()
     assert seen == [None, *handlers]
+
+
+@pytest.fixture
+def _in_a_job() -> Iterator[None]:
+    """A process that handles SIGUSR2, as jobs of sweeps do."""
+    before = signal.signal(signal.SIGUSR2, lambda number, frame: None)
+    yield
+    signal.signal(signal.SIGUSR2, before)
+
+
+@pytest.mark.usefixtures("_in_a_job")
+def test_in_a_job_the_warning_of_its_end_stops() -> None:
+    with StopRequest() as stop:
+        os.kill(os.getpid(), signal.SIGUSR2)
+        assert stop.signal_number == signal.SIGUSR2
+
+
+@pytest.mark.usefixtures("_in_a_job")
+def test_in_a_job_sigterm_saves_and_goes_on() -> None:
+    """A job that ended by itself would not be put back into the queue."""
+    with StopRequest() as stop:
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert stop.save
+            assert stop.signal_number is None
+            stop.save = False
+
+
+def test_outside_a_job_sigusr2_is_left_alone() -> None:
+    before = signal.getsignal(signal.SIGUSR2)
+    with StopRequest():
+        assert signal.getsignal(signal.SIGUSR2) == before
