@@ -6,8 +6,8 @@ import os
 import platform
 import shutil
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,8 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from chimeramix.errors import UserError
+from chimeramix.files import write_atomically, write_json
 from chimeramix.spec import identity_of
-from chimeramix.training.checkpoint import write_atomically, write_json
 
 log = logging.getLogger(__name__)
 
@@ -31,14 +31,17 @@ class RunFolder:
         spec: what the identity hashes; see `chimeramix.spec`.
         name: readable part of the folder's name, used where no folder of this identity exists yet: the identity
             decides, names are for people.
+        existing: what `folders_in` found, for one look at the disk for many runs.
     """
 
-    def __init__(self, runs_dir: Path, spec: dict[str, Any], name: str) -> None:
+    def __init__(
+        self, runs_dir: Path, spec: dict[str, Any], name: str, existing: Mapping[str, Path] | None = None
+    ) -> None:
         self.spec = spec
         self.identity = identity_of(spec)
-        parent = runs_dir / spec["role"]
-        existing = sorted(parent.glob(f"*-{self.identity}")) if parent.is_dir() else []
-        self.path = existing[0] if existing else parent / f"{name}-{self.identity}"
+        if existing is None:
+            existing = folders_in(runs_dir)
+        self.path = existing.get(self.identity, runs_dir / spec["role"] / f"{name}-{self.identity}")
         self.name = self.path.name
 
     @property
@@ -99,6 +102,16 @@ class RunFolder:
         write_json(self.path / "result.json", result)
         if not keep_checkpoint:
             (self.path / "checkpoint.pt").unlink(missing_ok=True)
+
+
+def folders_in(runs_dir: Path) -> dict[str, Path]:
+    """The folders of all runs in `machine.runs_dir`, by identity."""
+    found = {}
+    for role in ("generator", "classifier"):
+        with suppress(FileNotFoundError, NotADirectoryError):
+            for name in sorted(os.listdir(runs_dir / role), reverse=True):
+                found[name.rsplit("-", 1)[-1]] = runs_dir / role / name
+    return found
 
 
 def clear_folder(path: Path) -> None:

@@ -1,7 +1,7 @@
 """One run from its settings to its result: identity, folder, parts, training, record."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -14,12 +14,13 @@ from chimeramix import build
 from chimeramix.assembly import Parts, Run, classifier_parts, generator_parts
 from chimeramix.commands import resume_command
 from chimeramix.config import Settings
+from chimeramix.files import write_atomically
 from chimeramix.machine import Machine
 from chimeramix.run_folder import RunFolder
 from chimeramix.run_status import Progress, recorded
 from chimeramix.spec import FORMAT, classifier_spec, generator_spec
 from chimeramix.streams import RunStreams
-from chimeramix.training.checkpoint import load_checkpoint, write_atomically
+from chimeramix.training.checkpoint import load_checkpoint
 from chimeramix.training.loop import fit
 from chimeramix.training.metrics import read_metrics
 from chimeramix.training.pictures import draw_curves
@@ -75,11 +76,14 @@ def trains_nothing(settings: Settings) -> bool:
     return settings.role == "generator" and settings.values["generator"] is None
 
 
-def folders_of(settings: Settings, facts: dict[str, Any]) -> tuple[RunFolder, RunFolder | None]:
+def folders_of(
+    settings: Settings, facts: dict[str, Any], existing: Mapping[str, Path] | None = None
+) -> tuple[RunFolder, RunFolder | None]:
     """The run's folder and, for a classifier that uses a generator, that generator's; no file is touched.
 
     Args:
         facts: of the data set; see `DataSource.facts`.
+        existing: see `RunFolder`.
     """
     values = settings.values
     runs_dir = Path(values["machine"]["runs_dir"]).expanduser()
@@ -87,9 +91,9 @@ def folders_of(settings: Settings, facts: dict[str, Any]) -> tuple[RunFolder, Ru
     generator = None
     if settings.role == "classifier":
         if build.needs_generator(values) and values["generator"] is not None:
-            generator = RunFolder(runs_dir, spec, _readable_name(replace(settings, role="generator")))
+            generator = RunFolder(runs_dir, spec, _readable_name(replace(settings, role="generator")), existing)
         spec = classifier_spec(values, facts, generator.identity if generator else None)
-    return RunFolder(runs_dir, spec, _readable_name(settings)), generator
+    return RunFolder(runs_dir, spec, _readable_name(settings), existing), generator
 
 
 def _train_in_folder(

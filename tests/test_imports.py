@@ -12,7 +12,7 @@ import chimeramix
 PACKAGE = Path(chimeramix.__file__).parent
 ROOT = PACKAGE.parent
 
-LEAVES = {"types", "errors", "streams", "machine", "optimize"}
+LEAVES = {"types", "errors", "files", "streams", "machine", "optimize"}
 PARTS = {"data", "augment", "mixing", "masks", "generators", "models", "losses"}
 TRAINING = {"training"}
 

@@ -5,12 +5,16 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from chimeramix.commands import resume_command
 from chimeramix.config import Settings
 from chimeramix.config_sweep import Sweep
+from chimeramix.run_folder import folders_in
 from chimeramix.run_status import STATES, RunStatus, read_state
+
+if TYPE_CHECKING:
+    from chimeramix.types import DataSource
 
 
 @dataclass(frozen=True)
@@ -51,10 +55,13 @@ class Plan:
 
 
 def plan(sweep: Sweep) -> Plan:
-    """Finds the folder of each run. Raises `UserError` where a data set can't be used."""
+    """Finds the folder of each run. Raises `UserError` where a data set or a value can't be used."""
     from chimeramix import build, runs  # torch is imported only when there is something to plan
+    from chimeramix.sweep.trial import Trials
 
-    facts: dict[str, dict[str, Any]] = {}
+    sources: dict[str, tuple[DataSource, dict[str, Any]]] = {}
+    existing: dict[Path, dict[str, Path]] = {}
+    trials = Trials()
     cells: dict[str, tuple[Cell, Settings]] = {}
     nothing = 0
     for settings in sweep.runs:
@@ -63,9 +70,15 @@ def plan(sweep: Sweep) -> Plan:
             continue
         values = settings.values
         data = json.dumps([values["dataset"], values["machine"]["data_dir"]], sort_keys=True)
-        if data not in facts:  # of a folder of images: reading its listing takes seconds
-            facts[data] = build.source(values).facts()
-        folder = runs.folders_of(settings, facts[data])[0]
+        if data not in sources:  # reading the listing of a folder of images takes seconds
+            source = build.source(values)
+            sources[data] = source, source.facts()
+        source, facts = sources[data]
+        trials.run(settings, source)
+        runs_dir = Path(values["machine"]["runs_dir"]).expanduser()
+        if runs_dir not in existing:
+            existing[runs_dir] = folders_in(runs_dir)
+        folder = runs.folders_of(settings, facts, existing[runs_dir])[0]
         cell = Cell(folder.path, settings.role, columns_of(settings), resume_command(settings.role, settings.overrides))
         cells.setdefault(folder.identity, (cell, settings))
     return Plan(

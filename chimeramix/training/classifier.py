@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from chimeramix.data.loader import EpochLoader
+from chimeramix.files import write_atomically
 from chimeramix.machine import Machine
 from chimeramix.mixing.base import Mixer
 from chimeramix.optimize import Optimisation
-from chimeramix.training.checkpoint import write_atomically
 from chimeramix.training.evaluation import Evaluation
 from chimeramix.training.pictures import draw_confusion
 from chimeramix.types import Batch

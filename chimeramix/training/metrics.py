@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from chimeramix.errors import UserError
-from chimeramix.training.checkpoint import write_failure
+from chimeramix.files import write_failure
 
 
 class EpochMeans:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from chimeramix.training.checkpoint import write_atomically
+from chimeramix.files import write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

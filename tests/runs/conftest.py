@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from chimeramix import runs
+from chimeramix.files import write_atomically
 from chimeramix.training import classifier, generator
-from chimeramix.training.checkpoint import write_atomically
 from tests.runs.tiny import run
 
 

@@ -140,7 +140,7 @@ def test_a_classifier_of_a_sweep_trains_the_generator_it_lacks(tmp_path: Path) -
     ("more", "expected"),
     [
         (["hydra/launcher=slurm"], "there is no Slurm on this machine.*hydra/launcher=local.*hydra/launcher=basic"),
-        (["hydra/launcher=basic", "optimizer.lr=-1,0.1"], "optimizer.lr"),
+        (["hydra/launcher=basic", "optimizer.lr=-1,0.1"], "optimizer: Invalid learning rate: -1"),
         (["hydra/launcher=local", "sweep.pack=0"], "sweep.pack"),
     ],
 )

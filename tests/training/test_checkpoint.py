@@ -13,7 +13,8 @@ import pytest
 import torch
 
 from chimeramix.errors import RunFailure, UserError
-from chimeramix.training.checkpoint import load_checkpoint, save_checkpoint, write_atomically, write_json
+from chimeramix.files import write_atomically, write_json
+from chimeramix.training.checkpoint import load_checkpoint, save_checkpoint
 from chimeramix.training.metrics import MetricsFile, read_metrics
 
 
@@ -134,7 +135,8 @@ import resource, sys
 from pathlib import Path
 import torch
 from chimeramix.errors import RunFailure
-from chimeramix.training.checkpoint import save_checkpoint, write_atomically
+from chimeramix.files import write_atomically
+from chimeramix.training.checkpoint import save_checkpoint
 
 tensors = {"a": torch.zeros(100_000), "b": torch.zeros(1000)}
 resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))

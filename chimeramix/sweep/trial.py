@@ -1,0 +1,80 @@
+"""Builds the parts of a sweep's runs before any of them starts, each kind once, so that a value which a part refuses is
+told by the command and not by a thousand jobs."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from chimeramix import build
+from chimeramix.config import Settings
+from chimeramix.config_check import as_user_error
+from chimeramix.streams import RunStreams
+from chimeramix.types import DataSource, Subset
+
+_CLASSES = 10  # of the data set or not: nothing that a part refuses depends on it
+
+
+class Trials:
+    """Remembers what was built already."""
+
+    def __init__(self) -> None:
+        self._passed: set[str] = set()
+
+    def run(self, settings: Settings, source: DataSource) -> None:
+        """Builds a run's parts, on blank images. Raises `UserError`."""
+        values = settings.values
+        groups = ["generator"] if settings.role == "generator" else list(_CLASSIFIER)
+        if settings.role == "classifier" and build.needs_generator(values):
+            groups = ["generator", *(group for group in groups if group != "mixer")]
+        for group in groups:
+            if values[group] is None:
+                continue
+            key = json.dumps([group, values[group], source.image_size], sort_keys=True)
+            if key not in self._passed:
+                _ALL[group](values, source)
+                self._passed.add(key)
+
+
+def _blank(size: int) -> Subset:
+    """Two images of each class."""
+    labels = torch.arange(_CLASSES).repeat(2)
+    return Subset(torch.zeros(len(labels), 3, size, size, dtype=torch.uint8), labels, _CLASSES)
+
+
+def _generator(values: dict[str, Any], source: DataSource) -> None:
+    generator = build.generator(values)
+    build.try_augment(generator.augment, _blank(generator.image_size), "generator.augment")
+
+
+def _augment(values: dict[str, Any], source: DataSource) -> None:
+    build.try_augment(build.part(values, "augment"), _blank(source.image_size), "augment")
+
+
+def _mixer(values: dict[str, Any], source: DataSource) -> None:
+    streams = RunStreams(values["seed"], torch.device("cpu"))
+    subset = _blank(source.image_size)
+    build.mixer(values, build.views(subset, build.part(values, "augment"), source, streams), streams, _CLASSES, None)
+
+
+def _optimizer(values: dict[str, Any], source: DataSource) -> None:
+    with as_user_error("optimizer"):
+        build.part(values, "optimizer")([torch.zeros(1, requires_grad=True)])
+
+
+def _part(group: str) -> Callable[[dict[str, Any], DataSource], object]:
+    return lambda values, source: build.part(values, group)
+
+
+_CLASSIFIER: dict[str, Callable[[dict[str, Any], DataSource], object]] = {
+    "augment": _augment,
+    "erase": _part("erase"),
+    "mixer": _mixer,
+    "model": lambda values, source: build.model(values, _CLASSES),
+    "loss": lambda values, source: build.loss(values, _CLASSES),
+    "optimizer": _optimizer,
+    "schedule": _part("schedule"),
+    "procedure": _part("procedure"),
+}
+_ALL = {"generator": _generator, **_CLASSIFIER}
