@@ -77,7 +77,7 @@ def compose_settings(role: str, overrides: list[str], config_dir: str | None = N
     """
     folders = [CONFIG_DIR, *([Path(config_dir)] if config_dir else [])]
     with hydra_ready(config_dir):
-        _check_overrides(role, [parse(word) for word in overrides], folders)
+        check_overrides(role, [parse(word) for word in overrides], folders)
         config, choices = compose_tree(role, overrides, folders)
         return settings_from(config, role, choices, overrides)
 
@@ -155,7 +155,7 @@ def _paths(node: DictConfig, prefix: str = "") -> Iterator[str]:
                 yield from _paths(value, f"{prefix}{key!s}.")
 
 
-def _check_overrides(role: str, overrides: list[Override], folders: list[Path]) -> None:
+def check_overrides(role: str, overrides: list[Override], folders: list[Path]) -> None:
     """What is wrong with the words of the command line, whatever the configuration files hold."""
     keys = [str(override.key_or_group) for override in overrides]
     for group in ("dataset", "experiment"):

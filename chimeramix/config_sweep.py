@@ -19,7 +19,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from chimeramix.config import CONFIG_DIR, Settings, compose_settings, compose_tree, hydra_ready, parse, settings_from
+from chimeramix.config import CONFIG_DIR, Settings, check_overrides, compose_tree, hydra_ready, parse, settings_from
 from chimeramix.config_errors import options_of
 from chimeramix.errors import UserError
 
@@ -53,11 +53,6 @@ def read_sweep(role: str, overrides: list[str], config_dir: str | None = None) -
         jobs = BasicSweeper.split_arguments([parse(word) for word in overrides], None)[0]
     if not jobs:
         raise UserError("this sweep has no jobs: one of its lists or ranges is empty")
-    seen: set[str] = set()
-    for job in jobs:
-        if not seen.issuperset(job):
-            seen.update(job)
-            compose_settings(role, job, config_dir)  # as a single run, for its checks of the words themselves
     with hydra_ready(config_dir, f"train_{role}") as hydra:
         composer = _Composer(role, config_dir)
         runs = [composer.settings(job) for job in jobs]
@@ -73,10 +68,14 @@ class _Composer:
         self.given = [f"--config-dir={Path(config_dir).absolute()}"] if config_dir else []
         self._folders = [CONFIG_DIR, *([Path(config_dir)] if config_dir else [])]
         self._parsed: dict[str, tuple[Override, bool]] = {}
+        self._checked: set[str] = set()
         self._trees: dict[tuple[str, ...], tuple[DictConfig, dict[str, Any]]] = {}
 
     def settings(self, job: list[str]) -> Settings:
         words = [(word, *self._parse(word)) for word in job]
+        if not self._checked.issuperset(job):
+            check_overrides(self._role, [override for _, override, _ in words], self._folders)
+            self._checked.update(job)
         choices = tuple(word for word, _, of_a_group in words if of_a_group)
         if choices not in self._trees:
             self._trees[choices] = compose_tree(self._role, list(choices), self._folders)
