@@ -1,0 +1,132 @@
+"""`chimeramix status`: counts, what is unfinished and why, and the commands that finish the rest."""
+
+import json
+import shlex
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+from chimeramix.cli import main
+from chimeramix.config import compose_settings
+from chimeramix.run_status import RunStatus, write_status
+from chimeramix.runs import folders_of
+from chimeramix.sweep import slurm
+from tests.runs.tiny import CLASSIFIER, COMMON
+
+Output = pytest.CaptureFixture[str]
+
+WORDS = [*COMMON, "+experiment=baseline", *CLASSIFIER]
+
+
+def status(output: Output, runs: Path, *words: str) -> str:
+    assert main(["status", str(runs), *words]) == 0
+    return output.readouterr().out
+
+
+def folder_of(runs: Path, seed: int) -> Path:
+    settings = compose_settings("classifier", [*WORDS, f"seed={seed}", f"machine.runs_dir={runs}"])
+    path = folders_of(settings, {})[0].path
+    path.mkdir(parents=True)
+    return path
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Path:
+    """Four seeds: done, interrupted, failed, running."""
+    (folder_of(tmp_path, 0) / "result.json").touch()
+    write_status(folder_of(tmp_path, 1), RunStatus("interrupted", "again 1", "stopped by signal 15", step=3, steps=10))
+    write_status(folder_of(tmp_path, 2), RunStatus("failed", "again 2", "[Errno 28] No space left"))
+    running = RunStatus("running", "again 3", step=4000, steps=10000, first_step=0)
+    folder = folder_of(tmp_path, 3)
+    write_status(folder, running)
+    written = json.loads((folder / "status.json").read_text())
+    (folder / "status.json").write_text(json.dumps({**written, "started": written["updated"] - 4000}))
+    return tmp_path
+
+
+def test_each_state_with_its_reason_and_command(runs: Path, capsys: Output) -> None:
+    (running,) = (runs / "classifier").glob("*-s3-*")
+    with FileLock(running / ".lock"):
+        printed = status(capsys, runs)
+    assert "classifiers: 1 done, 1 running, 1 interrupted, 1 failed" in printed
+    lines = {line.split()[0].rsplit("-", 2)[-2]: line for line in printed.splitlines() if "classifier/" in line}
+    assert "stopped by signal 15" in lines["s1"]
+    assert "3 of 10" in lines["s1"]
+    assert "[Errno 28] No space left" in lines["s2"]
+    assert "4,000 of 10,000" in lines["s3"]
+    assert "1.7 h" in lines["s3"], "6,000 steps at one a second"
+    assert printed.endswith("To finish the rest:\n  again 1\n  again 2\n")
+
+
+def test_a_cell_counts_its_seeds(runs: Path, capsys: Output) -> None:
+    printed = status(capsys, runs)
+    (row,) = [line.split() for line in printed.splitlines() if line.split()[:1] == ["digits"]]
+    assert row == ["digits", "baseline", "1/4"]
+
+
+def test_missing_runs_of_a_sweep_given_by_its_command(runs: Path, capsys: Output) -> None:
+    """The command as it is typed, or its words; the folder is the one asked about."""
+    words = ["python", "train_classifier.py", *WORDS, "seed=range(0,6)", "--multirun"]
+    printed = status(capsys, runs, *words)
+    assert "classifiers: 1 done, 2 interrupted, 1 failed, 2 missing" in printed
+    (command,) = [line.strip() for line in printed.split("To finish the rest:\n")[1].splitlines()]
+    assert command.endswith("--multirun")
+    assert f"machine.runs_dir={runs}" in shlex.split(command)
+    assert "seed=range(0,6)" in shlex.split(command)
+
+
+def test_runs_of_a_recorded_sweep_that_never_began(runs: Path, capsys: Output, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = runs / "sweeps" / "evening"
+    folder.mkdir(parents=True)
+    columns = {"dataset": "digits", "experiment": "mixup", "max_labels_per_class": None, "seed": 0, "changes": ""}
+    names = [f"digits-nall-mixup-s{seed}-{seed:012x}" for seed in range(3)]
+    record = {
+        "role": "classifier",
+        "overrides": ["+dataset=demo/digits", "seed=range(0,3)", "rerun=true"],
+        "cells": [
+            {"folder": f"/elsewhere/classifier/{name}", "role": "classifier", "columns": columns, "command": "single"}
+            for name in names
+        ],
+        "jobs": {"7_0": [f"{0:012x}"], "7_1": [f"{1:012x}"]},
+    }
+    (folder / "sweep.json").write_text(json.dumps(record))
+    monkeypatch.setattr(slurm, "queue", lambda: {"7_0": "PENDING"})
+    printed = status(capsys, runs)
+    assert "1 done, 1 queued, 2 interrupted, 1 failed, 2 missing" in printed
+    commands = printed.split("To finish the rest:\n")[1].splitlines()
+    assert commands[0].strip().endswith("train_classifier.py +dataset=demo/digits 'seed=range(0,3)' --multirun")
+    assert "single" not in printed
+
+
+def test_a_slurm_that_does_not_answer_is_no_obstacle(
+    runs: Path, capsys: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def silent() -> dict[str, str]:
+        raise ConnectionError("Slurm's queue can't be read (timeout)")
+
+    test_runs_of_a_recorded_sweep_that_never_began(runs, capsys, monkeypatch)
+    monkeypatch.setattr(slurm, "queue", silent)
+    printed = status(capsys, runs)
+    assert "Slurm's queue can't be read (timeout)" in printed
+    assert "3 missing" in printed
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["sweep.py", "seed=1"], "sweep.py: give the sweep's axes as its command"),
+        (["train_classifier.py", "+dataset=demo/digit"], "demo/digits"),
+        (["train_classifier.py", "+dataset=demo/digits", "seed=range(1,1)"], "no jobs"),
+    ],
+)
+def test_what_is_no_command_is_refused(runs: Path, capsys: Output, words: list[str], expected: str) -> None:
+    assert main(["status", str(runs), *words]) == 2
+    assert expected in capsys.readouterr().err
+
+
+def test_no_runs_at_all(tmp_path: Path, capsys: Output) -> None:
+    assert main(["status", str(tmp_path / "absent")]) == 2
+    assert "no such folder" in capsys.readouterr().err
+    assert main(["status", str(tmp_path)]) == 2
+    assert "no run in this folder" in capsys.readouterr().err
