@@ -29,7 +29,9 @@ def launch(main: Callable[[], None], role: str) -> None:
     except (RunFailure, OSError) as error:
         _exit(1, _line(error))
     except Interrupted as stop:
-        _exit(128 + stop.signal_number, "interrupted; the same command goes on from here")
+        anew = any(word.lstrip("+").startswith("rerun=") for word in sys.argv)
+        again = "the same command without rerun=true" if anew else "the same command"
+        _exit(128 + stop.signal_number, f"interrupted; {again} goes on from here")
     except KeyboardInterrupt:
         _exit(130, "interrupted")
 

@@ -27,4 +27,10 @@ def resume_command(role: str, overrides: list[str]) -> str:
     """The command that goes on with a run which was started, maybe anew, with these overrides."""
     if role == "generator":  # maybe trained on the way, with a classifier's overrides
         return generator_command(overrides)
-    return train_command(role, [word for word in overrides if not word.startswith("rerun=")])
+    return train_command(role, to_repeat(overrides))
+
+
+def to_repeat(overrides: list[str]) -> list[str]:
+    """The overrides of a command that goes on: without `rerun`, which would start anew, and without the sweep's folder,
+    which is taken by now."""
+    return [word for word in overrides if word.lstrip("+~").partition("=")[0] not in ("rerun", "hydra.sweep.dir")]

@@ -106,6 +106,11 @@ def _launcher_settings(hydra: Hydra, role: str, overrides: list[str]) -> tuple[s
         resources = OmegaConf.to_container(tree.launcher, resolve=True)
         assert isinstance(resources, dict)
         plain = {str(key): value for key, value in resources.items()}
-        return tree.runtime.choices["hydra/launcher"], plain, Path(tree.sweep.dir), tree.sweeper.max_batch_size
+        return (
+            tree.runtime.choices["hydra/launcher"],
+            plain,
+            Path(tree.sweep.dir).expanduser(),
+            tree.sweeper.max_batch_size,
+        )
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(" ".join(str(error).split())) from error

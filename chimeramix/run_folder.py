@@ -20,6 +20,7 @@ from chimeramix.spec import identity_of
 
 log = logging.getLogger(__name__)
 
+_CLEARED = ".cleared"  # names the sweep for which a run was started anew
 _PACKAGES = ("chimeramix", "torch", "torchvision", "numpy", "scikit-image", "hydra-core", "omegaconf", "pillow")
 
 
@@ -86,9 +87,18 @@ class RunFolder:
             ) from error
         return lock
 
-    def clear(self) -> None:
-        """Removes what an earlier run left."""
+    def clear(self, sweep: str | None = None) -> None:
+        """Removes what an earlier run left, and notes for which sweep."""
         clear_folder(self.path)
+        if sweep is not None:
+            (self.path / _CLEARED).write_text(sweep, encoding="utf-8")
+
+    def cleared_for(self, sweep: str | None) -> bool:
+        """Whether a sweep has started this run anew already: its job may come back from the queue."""
+        try:
+            return sweep is not None and (self.path / _CLEARED).read_text(encoding="utf-8") == sweep
+        except (FileNotFoundError, NotADirectoryError):
+            return False
 
     def describe(self, config: str, split: dict[str, Any], device: str) -> None:
         """Writes what the run is, before it begins: `config.yaml`, `spec.json`, `split.json`, `environment.json`."""

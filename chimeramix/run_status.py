@@ -4,6 +4,7 @@ A run is `done` (it has a result), `running` (a process holds its folder), `fail
 was stopped, or its process is gone, and goes on where it was) or `missing` (it never began).
 """
 
+import fcntl
 import json
 import os
 import platform
@@ -13,8 +14,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
-
-from filelock import FileLock, Timeout
 
 from chimeramix.errors import Interrupted, RunFailure
 
@@ -28,7 +27,8 @@ class RunStatus:
     """The content of `status.json`.
 
     Attributes:
-        state: `running`, `interrupted` or `failed`, as the run itself last said.
+        state: `running`, `interrupted` or `failed`, as the run itself last said; `started` where a job of a sweep has
+            not come so far, maybe because it waits for its generator.
         reason: of a failure or an interruption.
         command: goes on with the run.
         first_step: steps that were done when this process began.
@@ -57,30 +57,44 @@ class RunStatus:
 
 def read_state(folder: Path) -> tuple[str, RunStatus | None]:
     """The state of a run's folder, which need not exist, and what its `status.json` says, if there is one."""
-    if (folder / "result.json").exists():
+    try:
+        json.loads((folder / "result.json").read_text(encoding="utf-8"))
         return "done", None
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except (OSError, ValueError):
+        return "failed", RunStatus("failed", "", "result.json is damaged; start anew with rerun=true")
     status = _read(folder / "status.json")
-    if in_use(folder):
+    if in_use(folder, otherwise=status is not None and status.state == "running"):
         return "running", status
     if status is None:
         # A checkpoint without status: of a version of this program that wrote none.
         return ("interrupted" if (folder / "checkpoint.pt").exists() else "missing"), None
-    if status.state == "running":
-        status.reason = f"its process is gone ({status.where})"
+    if status.state in ("running", "started"):
+        waits = "it waits for a generator, or " if status.state == "started" else ""
+        status.reason = f"{waits}its process is gone ({status.where})"
         return "interrupted", status
     return status.state, status
 
 
-def in_use(folder: Path) -> bool:
-    """Whether a process holds the folder's lock."""
-    path = folder / ".lock"
-    if not path.exists():
-        return False
+def in_use(folder: Path, otherwise: bool = False) -> bool:
+    """Whether a process holds the folder's lock; `otherwise` where that can't be told: in somebody else's folder."""
     try:
-        with FileLock(path, timeout=0):
-            return False
-    except (Timeout, OSError):
+        descriptor = os.open(folder / ".lock", os.O_RDONLY)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return otherwise
+    try:
+        # Shared: who looks is not mistaken for who trains.
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
         return True
+    except OSError:
+        return otherwise
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def write_status(folder: Path, status: RunStatus) -> None:

@@ -29,12 +29,13 @@ from chimeramix.training.tracking import WandbTracker
 log = logging.getLogger(__name__)
 
 
-def train(settings: Settings, generator_too: bool = False) -> None:
+def train(settings: Settings, generator_too: bool = False, sweep: str | None = None) -> None:
     """Trains what the settings say, or reports it where it is finished, or goes on where it was interrupted.
 
     Args:
         generator_too: whether a classifier trains the generator that it needs and doesn't find, under that generator's
             lock: of several that need it, one trains it and the others wait.
+        sweep: whose job this is; with `rerun`, a sweep starts each of its runs anew once.
 
     Raises:
         UserError: for a mistake of the user's, before anything is written.
@@ -49,7 +50,8 @@ def train(settings: Settings, generator_too: bool = False) -> None:
     facts = source.facts()
     folder, generator = folders_of(settings, facts)
     generator_identity = generator.identity if generator else None
-    if not values["rerun"] and _report_if_finished(folder):
+    anew = values["rerun"] and not folder.cleared_for(sweep)
+    if not anew and _report_if_finished(folder):
         return
     if generator and generator_too and generator.result() is None:
         build.check_generator(values, build.generator(values).network)
@@ -60,8 +62,8 @@ def train(settings: Settings, generator_too: bool = False) -> None:
     run = Run(settings, machine, source, facts, folder, RunStreams(values["seed"], machine.device))
     parts = generator_parts(run) if settings.role == "generator" else classifier_parts(run)
     with folder.lock():
-        if values["rerun"]:
-            folder.clear()
+        if anew:
+            folder.clear(sweep)
         elif _report_if_finished(folder):  # another process finished it while this one waited
             return
         checkpoint = folder.path / "checkpoint.pt"

@@ -1,6 +1,5 @@
 """`chimeramix status`: how far the runs of a folder are, and the commands that finish the rest."""
 
-import json
 import re
 import shlex
 from collections import defaultdict
@@ -8,11 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from chimeramix.commands import train_command
+from chimeramix.commands import to_repeat, train_command
 from chimeramix.errors import UserError
 from chimeramix.run_status import RunStatus
 from chimeramix.sweep.driver import queue_of
-from chimeramix.sweep.plan import Cell, count_states, states_of
+from chimeramix.sweep.plan import Cell, count_states, read_plans, states_of
 from chimeramix.table import Table, Text, print_table
 
 _NAME = re.compile(r"(?P<dataset>.+)-n(?P<count>\d+|all)-(?P<method>.+)-s(?P<seed>\d+)-[0-9a-f]{12}")
@@ -31,9 +30,8 @@ def cells_below(runs: Path) -> tuple[list[Cell], dict[str, str]]:
         raise UserError(f"{runs}: no such folder; name the machine.runs_dir of your runs")
     cells: dict[str, Cell] = {}
     commands: dict[str, str] = {}
-    for path in sorted(runs.glob("sweeps/*/sweep.json")):
-        sweep = json.loads(path.read_text(encoding="utf-8"))
-        command = train_command(sweep["role"], [word for word in sweep["overrides"] if word != "rerun=true"])
+    for sweep in read_plans(runs / "sweeps"):
+        command = train_command(sweep["role"], to_repeat(sweep["overrides"]))
         for entry in sweep["cells"]:
             # The name within this folder, wherever it lay when the sweep began.
             folder = runs / entry["role"] / Path(entry["folder"]).name
@@ -62,12 +60,14 @@ def cells_of_command(runs: Path, words: list[str]) -> tuple[list[Cell], dict[str
     from chimeramix.sweep.plan import plan
 
     words = [word for word in words if word not in ("python", "--multirun", "-m")]
-    script = re.fullmatch(r"(?:.*/)?train_(generator|classifier)\.py", words[0])
+    script = re.fullmatch(r"(?:.*/)?train_(generator|classifier)\.py", words[0] if words else "")
     if script is None:
-        raise UserError(f"{words[0]}: give the sweep's axes as its command: train_classifier.py +dataset=... seed=0,1")
+        given = words[0] if words else "no words"
+        raise UserError(f"{given}: give the sweep's axes as its command: train_classifier.py +dataset=... seed=0,1")
     role, folders = script.group(1), [word for word in words[1:] if word.startswith("--config-dir=")]
-    overrides = [word for word in words[1:] if not word.startswith(("--", "machine.runs_dir="))]
-    overrides.append(f"machine.runs_dir={runs}")
+    overrides = [word for word in to_repeat(words[1:]) if not word.startswith(("--", "machine.runs_dir="))]
+    quoted = str(runs).replace("\\", "\\\\").replace("'", "\\'")
+    overrides.append(f"machine.runs_dir='{quoted}'")
     cells = plan(read_sweep(role, overrides, folders[0].partition("=")[2] if folders else None)).cells
     command = f"{train_command(role, folders + overrides)} --multirun"
     return cells, {cell.identity: command for cell in cells}
@@ -170,7 +170,7 @@ def _commands(cells: list[Cell], states: States, commands: dict[str, str]) -> li
     lines: dict[str, None] = {}
     for cell, (state, status) in zip(cells, states, strict=True):
         if state in ("missing", "interrupted", "failed"):
-            line = commands.get(cell.identity) or (status.command if status else cell.command)
+            line = commands.get(cell.identity) or (status.command if status and status.command else cell.command)
             if line:
                 lines[line] = None
     return sorted(lines, key=lambda line: shlex.split(line)[-1] != "--multirun")

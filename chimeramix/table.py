@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+_LEAST = 24  # characters that a column of words keeps, if it has as many
+
 
 @dataclass(frozen=True)
 class Text:
@@ -27,23 +29,29 @@ class Table:
 
 
 def print_table(table: Table) -> None:
-    """Prints to the terminal, as wide as it is, or to a pipe, as wide as needed."""
+    """Prints to the terminal, as wide as it is if the table can be, or to a pipe, as wide as needed."""
     from rich import box
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table as RichTable
 
     drawn = RichTable(box=box.SIMPLE_HEAD)
+    needed = 2
     for position, column in enumerate(table.header):
+        longest = max(len(column), *(len(row[position].text) for row in table.rows))
         if position < table.left:
-            drawn.add_column(escape(column), overflow="fold")
+            least = min(longest, _LEAST)
+            drawn.add_column(escape(column), overflow="fold", min_width=least)
         else:
-            drawn.add_column(escape(column), justify="right", no_wrap=True)
+            least = longest
+            drawn.add_column(escape(column), justify="right", no_wrap=True, min_width=least)
+        needed += least + 3
     for row in table.rows:
         drawn.add_row(*(f"[bold]{escape(cell.text)}[/bold]" if cell.bold else escape(cell.text) for cell in row))
     console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=1000)  # a pipe has no width of its own
+    # A pipe has no width of its own. A terminal that is too narrow breaks the lines, which loses nothing.
+    width = max(console.width, needed) if console.is_terminal else 1000
+    console = Console(highlight=False, width=width)
     console.print(f"[bold]{escape(table.title)}[/bold]")
     console.print(drawn)
     if table.caption:

@@ -34,7 +34,7 @@ def folder_of(runs: Path, seed: int) -> Path:
 @pytest.fixture
 def runs(tmp_path: Path) -> Path:
     """Four seeds: done, interrupted, failed, running."""
-    (folder_of(tmp_path, 0) / "result.json").touch()
+    (folder_of(tmp_path, 0) / "result.json").write_text("{}")
     write_status(folder_of(tmp_path, 1), RunStatus("interrupted", "again 1", "stopped by signal 15", step=3, steps=10))
     write_status(folder_of(tmp_path, 2), RunStatus("failed", "again 2", "[Errno 28] No space left"))
     running = RunStatus("running", "again 3", step=4000, steps=10000, first_step=0)
@@ -72,8 +72,14 @@ def test_missing_runs_of_a_sweep_given_by_its_command(runs: Path, capsys: Output
     assert "classifiers: 1 done, 2 interrupted, 1 failed, 2 missing" in printed
     (command,) = [line.strip() for line in printed.split("To finish the rest:\n")[1].splitlines()]
     assert command.endswith("--multirun")
-    assert f"machine.runs_dir={runs}" in shlex.split(command)
+    assert f"machine.runs_dir='{runs}'" in shlex.split(command)
     assert "seed=range(0,6)" in shlex.split(command)
+
+
+def test_what_is_told_starts_nothing_anew(runs: Path, capsys: Output) -> None:
+    printed = status(capsys, runs, "train_classifier.py", *WORDS, "rerun=True", "hydra.sweep.dir=there", "seed=1,9")
+    assert "rerun" not in printed
+    assert "hydra.sweep.dir" not in printed
 
 
 def test_runs_of_a_recorded_sweep_that_never_began(runs: Path, capsys: Output, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,6 +105,24 @@ def test_runs_of_a_recorded_sweep_that_never_began(runs: Path, capsys: Output, m
     assert "single" not in printed
 
 
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"role": "classifier"}'])
+def test_a_damaged_record_of_a_sweep_is_named_and_left_out(
+    runs: Path, capsys: Output, caplog: pytest.LogCaptureFixture, content: str
+) -> None:
+    (runs / "sweeps" / "evening").mkdir(parents=True)
+    (runs / "sweeps" / "evening" / "sweep.json").write_text(content)
+    assert "classifiers: 1 done, 2 interrupted, 1 failed" in status(capsys, runs)
+
+
+def test_a_folder_with_an_odd_name(tmp_path: Path, capsys: Output) -> None:
+    odd = tmp_path / "my, 'runs' (1)"
+    odd.mkdir()
+    printed = status(capsys, odd, "train_classifier.py", *WORDS)
+    command = shlex.split(printed.split("To finish the rest:\n")[1])
+    settings = compose_settings("classifier", [word for word in command[2:] if word != "--multirun"])
+    assert settings.values["machine"]["runs_dir"] == str(odd)
+
+
 def test_a_slurm_that_does_not_answer_is_no_obstacle(
     runs: Path, capsys: Output, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -116,6 +140,7 @@ def test_a_slurm_that_does_not_answer_is_no_obstacle(
     ("words", "expected"),
     [
         (["sweep.py", "seed=1"], "sweep.py: give the sweep's axes as its command"),
+        (["python"], "no words: give the sweep's axes as its command"),
         (["train_classifier.py", "+dataset=demo/digit"], "demo/digits"),
         (["train_classifier.py", "+dataset=demo/digits", "seed=range(1,1)"], "no jobs"),
     ],

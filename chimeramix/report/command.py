@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from chimeramix.errors import UserError
 from chimeramix.report.paired import compare
 from chimeramix.report.papers import paper_figures
 from chimeramix.report.plots import draw_plots
@@ -25,6 +26,8 @@ def report(folder: Path, form: str, metric: str, pair: tuple[str, str] | None, p
     Raises:
         UserError: for what can't be read, compared or written.
     """
+    if form == "csv" and pair is not None:
+        raise UserError("--format csv holds the results alone: take another format for --compare")
     store = read_store(folder, metric)
     results = summarise(store)
     figures = paper_figures() if metric == "accuracy" else {}

@@ -40,6 +40,10 @@ class Run:
     score: float
     settings: str
 
+    @property
+    def identity(self) -> str:
+        return self.folder.name.rsplit("-", 1)[-1]
+
 
 @dataclass(frozen=True)
 class Store:
@@ -107,26 +111,25 @@ def read_store(folder: Path, metric: str = "accuracy") -> Store:
             unfinished += 1
     if not classifiers:
         raise UserError(f"{folder}: no finished classifier run in this folder")
-    known: dict[str, dict[str, Any]] = {}  # a generator's settings, which many classifiers share
+    known: dict[str, Any] = {}  # a generator's settings, which many classifiers share
     runs, settings = [], {}
     for run in sorted(classifiers):
         result, spec = _read_json(run / "result.json"), _read_json(run / "spec.json")
-        generator = spec["generator"]
-        if generator in generators:
-            if generator not in known:
-                # Its identity holds its seed; its configuration without seeds tells whether two runs are one method.
-                known[generator] = _seedless(_read_json(generators[generator]))["generator"]
-            generator = known[generator]
-        elif generator is not None:
-            generator = "removed"
-        common = {**_seedless(spec), "generator": generator}
-        identity = identity_of(common)
-        settings[identity] = common
         try:
+            generator = spec["generator"]
+            if generator is not None and generator not in known:
+                path = generators.get(generator)
+                # Its identity holds its seed; its configuration without seeds tells whether two runs are one method.
+                known[generator] = (
+                    _seedless(_read_json(path))["generator"] if path is not None and path.exists() else "removed"
+                )
+            common = {**_seedless(spec), "generator": None if generator is None else known[generator]}
+            identity = identity_of(common)
+            settings[identity] = common
             runs.append(_run(run, result, metric, identity))
         except (KeyError, TypeError) as error:
             raise UserError(
-                f"{run / 'result.json'} is damaged (no {error}); train this run anew with rerun=true"
+                f"{run / 'result.json'} is damaged, or spec.json (no {error}); train this run anew with rerun=true"
             ) from error
     return Store(runs, settings, unfinished)
 
@@ -143,7 +146,12 @@ def summarise(store: Store) -> list[Result]:
             method = name + variants[run.settings]
             key = (dataset, model, run.samples_per_class, method)
             result = results.setdefault(key, Result(dataset, model, run.samples_per_class, method, name))
-            result.runs[run.seed, run.split_seed] = run
+            other = result.runs.setdefault((run.seed, run.split_seed), run)
+            if other.identity != run.identity:
+                raise UserError(
+                    f"{other.folder} and {run.folder} have one seed and generators whose folders are gone, so they "
+                    "can't be told apart: report them from two folders of runs"
+                )
     return sorted(
         results.values(), key=lambda each: (each.dataset, each.model, size_order(each.samples_per_class), each.mean)
     )
@@ -239,5 +247,5 @@ def _flat(settings: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 def _read_json(path: Path) -> dict[str, Any]:
     try:
         return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError) as error:
+    except (OSError, TypeError, ValueError) as error:
         raise UserError(f"{path} is damaged or missing ({error}); train this run anew with rerun=true") from error

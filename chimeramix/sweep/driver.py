@@ -1,21 +1,21 @@
 """From a sweep's command line to its summary: plan, submit what is missing, wait, tell what became of it."""
 
-import json
+import itertools
 import logging
 import shutil
 from contextlib import suppress
 from pathlib import Path
 
-from chimeramix.commands import train_command
+from chimeramix.commands import to_repeat, train_command
 from chimeramix.config import Settings
 from chimeramix.config_sweep import Sweep, read_sweep
 from chimeramix.errors import Interrupted, RunFailure, UserError
-from chimeramix.run_folder import clear_folder
+from chimeramix.machine import Machine
 from chimeramix.run_status import RunStatus
 from chimeramix.sweep import slurm
 from chimeramix.sweep.job import write_job
 from chimeramix.sweep.launch import Job, in_this_process, on_slurm, on_this_machine
-from chimeramix.sweep.plan import Cell, Plan, count_states, plan, states_of, write_plan
+from chimeramix.sweep.plan import Cell, Plan, count_states, plan, read_plans, states_of, write_plan
 from chimeramix.sweep.pool import default_at_once
 
 log = logging.getLogger(__name__)
@@ -54,6 +54,11 @@ def sweep(role: str, overrides: list[str], config_dir: str | None = None) -> Non
             "there is no Slurm on this machine (srun is not found): add hydra/launcher=local to do the sweep's runs "
             "here, several at the same time, or hydra/launcher=basic to do them one after another"
         )
+    if todo and launcher != "slurm":  # what the nodes of a cluster have is not known here
+        for device, precision in {
+            (settings.values["machine"]["device"], settings.values["machine"]["precision"]) for _, settings in todo
+        }:
+            Machine.choose(device, precision)
     if planned.nothing:
         log.info("%d of %d combinations train no %s: nothing to do", planned.nothing, planned.combinations, role)
     if planned.cells:
@@ -68,13 +73,16 @@ def queue_of(sweeps: Path) -> dict[str, str]:
     """The state (`PENDING`, `RUNNING`, ...) in Slurm's queue of each run's job, by the run's identity, of all sweeps in
     a folder. Raises `ConnectionError` where Slurm does not answer."""
     jobs: dict[str, list[str]] = {}
-    for path in sweeps.glob("*/sweep.json"):
-        jobs.update(json.loads(path.read_text(encoding="utf-8"))["jobs"])
+    for planned in read_plans(sweeps):
+        jobs.update(planned["jobs"])
     numbers = slurm.queue() if jobs else {}
     return {identity: numbers[number] for number, cells in jobs.items() if number in numbers for identity in cells}
 
 
 def _states(cells: list[Cell], sweeps: Path) -> list[tuple[str, RunStatus | None]]:
+    states = states_of(cells)
+    if all(state == "done" for state, _ in states):
+        return states
     try:
         return states_of(cells, queue_of(sweeps))
     except ConnectionError as error:
@@ -82,53 +90,53 @@ def _states(cells: list[Cell], sweeps: Path) -> list[tuple[str, RunStatus | None
 
 
 def _launch(launcher: str, asked: Sweep, planned: Plan, todo: list[tuple[Cell, Settings]]) -> None:
-    try:
-        asked.folder.mkdir(parents=True)
-        (asked.folder / "jobs").mkdir()
-    except FileExistsError as error:
-        raise UserError(
-            f"{asked.folder} holds another sweep; choose another folder with hydra.sweep.dir=DIR"
-        ) from error
-    except OSError as error:
-        raise UserError(
-            f"{asked.folder} can't be written ({error.strerror}); choose another folder with machine.runs_dir=DIR"
-        ) from error
-    write_plan(asked.folder, asked, planned.cells)
+    folder = _new_folder(asked.folder)
+    write_plan(folder, asked, planned.cells)
     pack = todo[0][1].values["sweep"]["pack"]
     size = pack or 1 if launcher == "slurm" else 1
     jobs = []
     for number, start in enumerate(range(0, len(todo), size)):
         cells, settings = zip(*todo[start : start + size], strict=True)
-        job = Job(asked.folder / "jobs" / f"{number}.json", list(cells))
-        write_job(job.file, job.cells, [_once(each) for each in settings])
+        job = Job(folder / "jobs" / f"{number}.json", list(cells))
+        write_job(job.file, job.cells, list(settings))
         jobs.append(job)
-    for cell, settings_of_cell in todo:
-        if settings_of_cell.values["rerun"] and cell.folder.exists():
-            clear_folder(cell.folder)
     try:
         if launcher == "basic":
             in_this_process(jobs)
         elif launcher == "local":
             on_this_machine(jobs, pack or default_at_once())
         else:
-            on_slurm(jobs, asked.resources, asked.largest_batch, asked.folder)
+            on_slurm(jobs, asked.resources, asked.largest_batch, folder)
     except UserError:
-        shutil.rmtree(asked.folder)
-        for parent in (asked.folder.parent, asked.folder.parent.parent):
+        shutil.rmtree(folder)
+        for parent in (folder.parent, folder.parent.parent):
             with suppress(OSError):  # others' files are in it
                 parent.rmdir()
         raise
     except KeyboardInterrupt:
-        log.info("the jobs go on without this command; see how they do with: chimeramix status %s", _runs_dir(asked))
+        if launcher == "slurm":
+            log.info("the jobs go on without this command; how they do: chimeramix status %s", _runs_dir(asked))
         raise
     except Interrupted:
         log.info("%s", count_states(states_of(planned.cells)))
         raise
 
 
-def _once(settings: Settings) -> Settings:
-    """Without rerun=true, which the sweep has seen to: a job back from the queue must not start its run anew."""
-    return Settings(settings.role, {**settings.values, "rerun": False}, settings.names, settings.overrides)
+def _new_folder(wanted: Path) -> Path:
+    """Makes a sweep's folder, with a number behind its name where the name is taken."""
+    for number in itertools.count(1):
+        folder = wanted if number == 1 else wanted.with_name(f"{wanted.name}_{number}")
+        try:
+            folder.mkdir(parents=True)
+            (folder / "jobs").mkdir()
+            return folder
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise UserError(
+                f"{folder} can't be written ({error.strerror}); choose another folder with machine.runs_dir=DIR"
+            ) from error
+    raise AssertionError
 
 
 def _runs_dir(asked: Sweep) -> str:
@@ -147,7 +155,7 @@ def summarise(cells: list[Cell], asked: Sweep) -> None:
     if any(state in ("queued", "running") for _, state, _ in unfinished):
         raise RunFailure(f"{told}; see how they do with: chimeramix status {_runs_dir(asked)}")
     if unfinished:
-        command = train_command(asked.role, [word for word in asked.overrides if not word.startswith("rerun=")])
+        command = train_command(asked.role, to_repeat(asked.overrides))
         raise RunFailure(f"{told}; for the rest repeat: {command} --multirun")
     log.info("all %d runs are done", len(cells))
 

@@ -15,7 +15,7 @@ from typing import Any
 from chimeramix.config import Settings
 from chimeramix.errors import Interrupted, RunFailure, UserError
 from chimeramix.logs import set_up_logging
-from chimeramix.run_status import RunStatus, one_line, write_status
+from chimeramix.run_status import RunStatus, one_line, read_state, write_status
 from chimeramix.sweep.plan import Cell
 
 
@@ -26,6 +26,7 @@ class Task:
     settings: Settings
     folder: Path
     command: str
+    sweep: str
 
 
 def write_job(path: Path, cells: list[Cell], settings: list[Settings]) -> None:
@@ -38,7 +39,8 @@ def write_job(path: Path, cells: list[Cell], settings: list[Settings]) -> None:
 
 def read_job(path: Path) -> list[Task]:
     runs = json.loads(path.read_text(encoding="utf-8"))
-    return [Task(Settings(**run["settings"]), Path(run["folder"]), run["command"]) for run in runs]
+    sweep = str(path.absolute().parent.parent)
+    return [Task(Settings(**run["settings"]), Path(run["folder"]), run["command"], sweep) for run in runs]
 
 
 class SlurmJob:
@@ -73,10 +75,13 @@ def attempt(task: Task) -> bool:
     Raises:
         Interrupted: the run's state is saved.
     """
+    if read_state(task.folder)[0] in ("missing", "interrupted", "failed"):
+        # An earlier failure is history; until its folder is locked, it may wait for a generator.
+        write_status(task.folder, RunStatus("started", task.command))
     try:
         from chimeramix import runs
 
-        runs.train(task.settings, generator_too=True)
+        runs.train(task.settings, generator_too=True, sweep=task.sweep)
     except Interrupted:
         raise
     except (UserError, RunFailure, OSError) as error:
@@ -98,6 +103,7 @@ def _leave(number: int, frame: object) -> None:
 def main(file: str, number: str) -> int:
     """One run of a job in a process of its own: SIGUSR2 saves and ends it, SIGTERM saves."""
     signal.signal(signal.SIGUSR2, _leave)
+    signal.signal(signal.SIGTERM, lambda number, frame: None)  # ignored so far; nothing to save yet
     set_up_logging()
     try:
         return 0 if attempt(read_job(Path(file))[int(number)]) else 1

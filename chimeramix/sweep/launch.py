@@ -13,6 +13,7 @@ from typing import Any
 from tqdm import tqdm
 
 from chimeramix.errors import UserError
+from chimeramix.files import write_json
 from chimeramix.run_status import RunStatus, read_state, write_status
 from chimeramix.sweep import slurm
 from chimeramix.sweep.job import SlurmJob, attempt, read_job
@@ -72,11 +73,13 @@ def on_slurm(jobs: list[Job], resources: dict[str, Any], largest_batch: int | No
     active: dict[str, tuple[Any, Job]] = {}
     cells = [cell for job in jobs for cell in job.cells]
     absent: set[str] = set()  # from the queue at the last look; a job between two states may be absent for a moment
+    submitted = False
     wait, next_submission, next_line, told = 1.0, 0.0, 0.0, ""
     with _bar(len(cells)) as bar:
         while batches or active:
             if batches and time.monotonic() >= next_submission:
-                if _submit(batches[0], resources, sweep_folder, active):
+                if _submit(batches[0], resources, sweep_folder, active, submitted):
+                    submitted = True
                     del batches[0]
                     continue
                 next_submission = time.monotonic() + 60  # the cluster's limit is reached: once jobs have ended
@@ -97,13 +100,15 @@ def on_slurm(jobs: list[Job], resources: dict[str, Any], largest_batch: int | No
             if bar.disable and line != told and time.monotonic() >= next_line:
                 told, next_line = line, time.monotonic() + _LOG_SECONDS
                 log.info("%s", line)
-            if active:
+            if active or batches:
                 time.sleep(wait)
                 wait = min(wait * 1.2, _LONGEST_WAIT)
 
 
-def _submit(jobs: list[Job], resources: dict[str, Any], sweep_folder: Path, active: dict[str, Any]) -> bool:
-    """Submits an array; False where Slurm takes no more at the moment."""
+def _submit(
+    jobs: list[Job], resources: dict[str, Any], sweep_folder: Path, active: dict[str, Any], submitted: bool
+) -> bool:
+    """Submits an array; False where Slurm takes no more at the moment, having taken some before (`submitted`)."""
     import submitit
     from hydra_plugins.hydra_submitit_launcher.config import BaseQueueConf
 
@@ -121,7 +126,7 @@ def _submit(jobs: list[Job], resources: dict[str, Any], sweep_folder: Path, acti
     except Exception as error:  # sbatch's refusals come in several types, resources it can't read in others
         lines = [line.strip() for line in str(error).splitlines() if "error:" in line] or str(error).splitlines()
         reason = lines[-1] if lines else type(error).__name__
-        if active:
+        if submitted:
             log.warning("Slurm takes no more jobs at the moment (%s); trying again", reason)
             return False
         raise UserError(f"Slurm did not take the sweep: {reason}; see hydra.launcher.* (--info config)") from error
@@ -138,9 +143,7 @@ def _note_jobs(path: Path, jobs: dict[str, Job]) -> None:
     """Adds job numbers to `sweep.json`, by which a later command knows what is queued."""
     content = json.loads(path.read_text(encoding="utf-8"))
     content["jobs"].update({number: [cell.identity for cell in job.cells] for number, job in jobs.items()})
-    temporary = path.with_name(".sweep.json.tmp")
-    temporary.write_text(json.dumps(content) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    write_json(path, content)
 
 
 def _record_end(number: str, handle: Any, job: Job) -> None:

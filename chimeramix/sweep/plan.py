@@ -1,6 +1,7 @@
 """What a sweep has to do: its runs, each once, with the state of their folders."""
 
 import json
+import logging
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -10,11 +11,14 @@ from typing import TYPE_CHECKING, Any
 from chimeramix.commands import resume_command
 from chimeramix.config import Settings
 from chimeramix.config_sweep import Sweep
+from chimeramix.files import write_json
 from chimeramix.run_folder import folders_in
 from chimeramix.run_status import STATES, RunStatus, read_state
 
 if TYPE_CHECKING:
     from chimeramix.types import DataSource
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -110,8 +114,9 @@ def states_of(cells: list[Cell], queue: Mapping[str, str] | None = None) -> list
     for cell in cells:
         state, status = read_state(cell.folder)
         job = (queue or {}).get(cell.identity, "COMPLETING")
-        to_come = ("missing",) if job == "RUNNING" else ("missing", "interrupted", "failed")
-        states.append(("queued" if job != "COMPLETING" and state in to_come else state, status))
+        waits = job not in ("RUNNING", "COMPLETING") and state in ("missing", "interrupted", "failed")
+        starts = job == "RUNNING" and (state == "missing" or (status is not None and status.state == "started"))
+        states.append(("queued" if waits or starts else state, status))
     return states
 
 
@@ -129,4 +134,16 @@ def write_plan(folder: Path, sweep: Sweep, cells: list[Cell]) -> None:
         "cells": [{**asdict(cell), "folder": str(cell.folder.absolute())} for cell in cells],
         "jobs": {},
     }
-    (folder / "sweep.json").write_text(json.dumps(content) + "\n", encoding="utf-8")
+    write_json(folder / "sweep.json", content)
+
+
+def read_plans(sweeps: Path) -> list[dict[str, Any]]:
+    """The content of each `sweep.json` in a folder of sweeps, oldest first; a damaged one is named and left out."""
+    plans = []
+    for path in sorted(sweeps.glob("*/sweep.json")):
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            plans.append({key: content[key] for key in ("role", "overrides", "cells", "jobs")})
+        except (OSError, ValueError, KeyError, TypeError):
+            log.warning("%s is damaged: what that sweep planned is not known", path)
+    return plans

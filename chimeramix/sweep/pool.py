@@ -86,7 +86,13 @@ def _start(file: Path, number: int, slot: int, gpus: list[str], at_once: int) ->
             stdout=output,
             stderr=output,
             start_new_session=True,  # Ctrl-C reaches this process alone, which hands it on
+            preexec_fn=_ignore_sigterm,
         )
+
+
+def _ignore_sigterm() -> None:
+    """Slurm sends it to all processes of a job that it warns; one that still imports has nothing to save."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def _record_kill(file: Path, number: int, signal_number: int) -> None:
@@ -99,7 +105,11 @@ def _record_kill(file: Path, number: int, signal_number: int) -> None:
 
 def _cpus() -> int:
     allocated = os.environ.get("SLURM_CPUS_PER_TASK", "")
-    return int(allocated) if allocated.isdecimal() else len(os.sched_getaffinity(0))
+    return int(allocated) if allocated.isdecimal() else _cores()
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _visible_gpus() -> list[str]:

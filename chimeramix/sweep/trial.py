@@ -25,13 +25,13 @@ class Trials:
     def run(self, settings: Settings, source: DataSource) -> None:
         """Builds a run's parts, on blank images. Raises `UserError`."""
         values = settings.values
-        groups = ["generator"] if settings.role == "generator" else list(_CLASSIFIER)
-        if settings.role == "classifier" and build.needs_generator(values):
-            groups = ["generator", *(group for group in groups if group != "mixer")]
+        uses_generator = settings.role == "generator" or build.needs_generator(values)
+        groups = [*(["generator"] if uses_generator else []), *(_CLASSIFIER if settings.role == "classifier" else [])]
         for group in groups:
             if values[group] is None:
                 continue
-            key = json.dumps([group, values[group], source.image_size], sort_keys=True)
+            content = [values[group], values["generator"]] if group == "mixer" and uses_generator else values[group]
+            key = json.dumps([group, content, source.image_size], sort_keys=True)
             if key not in self._passed:
                 _ALL[group](values, source)
                 self._passed.add(key)
@@ -53,9 +53,14 @@ def _augment(values: dict[str, Any], source: DataSource) -> None:
 
 
 def _mixer(values: dict[str, Any], source: DataSource) -> None:
+    network = None
+    if build.needs_generator(values) and values["generator"] is not None:
+        network = build.generator(values).network
+        build.check_generator(values, network)
     streams = RunStreams(values["seed"], torch.device("cpu"))
     subset = _blank(source.image_size)
-    build.mixer(values, build.views(subset, build.part(values, "augment"), source, streams), streams, _CLASSES, None)
+    views = build.views(subset, build.part(values, "augment"), source, streams)
+    build.mixer(values, views, streams, _CLASSES, network)
 
 
 def _optimizer(values: dict[str, Any], source: DataSource) -> None:

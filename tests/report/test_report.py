@@ -49,6 +49,17 @@ def test_methods_by_samples_per_class(runs: Path, capsys: Output) -> None:
     assert "mean ± std over 2 seeds; [n]: of n seeds only; –: no run" in printed
 
 
+def test_a_narrow_terminal_loses_nothing(runs: Path, capsys: Output, monkeypatch: pytest.MonkeyPatch) -> None:
+    for size in (20, 30, 50, 100):
+        add_run(runs, "ChimeraMix+Seg", 0, 0.4, samples_per_class=size)
+    monkeypatch.setattr("rich.console.Console.is_terminal", True)
+    monkeypatch.setenv("COLUMNS", "60")
+    printed = report(capsys, runs)
+    for text in ("ChimeraMix+Seg", "Baseline", "31.00 ± 1.41", "wideresnet_16_8", "ChimeraMix Table 1"):
+        assert text in printed
+    assert "…" not in printed
+
+
 def test_markdown_with_the_best_in_bold(runs: Path, capsys: Output) -> None:
     printed = report(capsys, runs, "--format", "markdown")
     assert "| method | 5 | 10 |\n| --- | ---: | ---: |\n| Baseline | 31.00 ± 1.41 | **40.00 [1]** |\n" in printed
@@ -129,9 +140,10 @@ def test_pairs_over_the_same_splits(tmp_path: Path, capsys: Output) -> None:
     [
         (("MixUp", "Baseline"), "'MixUp' is not in the table; its methods are: Baseline; ChimeraMix+Seg; Late"),
         (("Late", "Baseline"), "have no split in common"),
+        (("Late", "Baseline", "--format", "csv"), "--format csv"),
     ],
 )
-def test_what_cannot_be_paired_is_refused(runs: Path, capsys: Output, pair: tuple[str, str], expected: str) -> None:
+def test_what_cannot_be_paired_is_refused(runs: Path, capsys: Output, pair: tuple[str, ...], expected: str) -> None:
     add_run(runs, "Late", 7)
     assert main(["report", str(runs), "--compare", *pair]) == 2
     assert expected in capsys.readouterr().err

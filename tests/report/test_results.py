@@ -115,12 +115,30 @@ def test_unfinished_runs_do_not_count(tmp_path: Path) -> None:
     assert store.unfinished == 1
 
 
-@pytest.mark.parametrize("content", ["", "{", "[1, 2", "{}", '{"dataset": "cifair10"}'])
-def test_a_damaged_result_is_named(tmp_path: Path, content: str) -> None:
+@pytest.mark.parametrize("content", ["", "{", "[1, 2", "{}", '{"dataset": "cifair10"}', "[1, 2]", "null"])
+@pytest.mark.parametrize("name", ["result.json", "spec.json"])
+def test_a_damaged_record_is_named(tmp_path: Path, name: str, content: str) -> None:
     folder = add_run(tmp_path)
-    (folder / "result.json").write_text(content)
-    with pytest.raises(UserError, match=r"result\.json is damaged"):
+    (folder / name).write_text(content)
+    with pytest.raises(UserError, match=rf"{folder.name}.*is damaged"):
         read_store(tmp_path)
+
+
+def test_runs_that_cannot_be_told_apart_are_refused(tmp_path: Path) -> None:
+    """Their generators differed, but who removed those removed what they were."""
+    for lr in (2e-4, 1e-3):
+        add_run(tmp_path, "ChimeraMix+Grid", 0, generator_lr=lr)
+    for path in sorted((tmp_path / "generator").rglob("*"), reverse=True):
+        path.unlink() if path.is_file() else path.rmdir()
+    with pytest.raises(UserError, match="can't be told apart"):
+        results_of(tmp_path)
+
+
+def test_one_run_in_two_folders_counts_once(tmp_path: Path) -> None:
+    for place in ("here", "there"):
+        add_run(tmp_path / place)
+    (result,) = results_of(tmp_path)
+    assert len(result.runs) == 1
 
 
 def test_nothing_to_report(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """What a run's folder tells about it, whatever became of its process."""
 
+import fcntl
 import json
 import os
 import signal
@@ -21,8 +22,17 @@ def test_a_folder_that_is_not_there_is_a_missing_run(tmp_path: Path) -> None:
 
 def test_a_result_makes_a_run_done(tmp_path: Path) -> None:
     write_status(tmp_path, RunStatus("running", "python ..."))
-    (tmp_path / "result.json").touch()
+    (tmp_path / "result.json").write_text("{}")
     assert read_state(tmp_path) == ("done", None)
+
+
+@pytest.mark.parametrize("content", ["", '{"test": '])
+def test_a_damaged_result_makes_no_run_done(tmp_path: Path, content: str) -> None:
+    (tmp_path / "result.json").write_text(content)
+    state, status = read_state(tmp_path)
+    assert state == "failed"
+    assert status is not None
+    assert status.reason == "result.json is damaged; start anew with rerun=true"
 
 
 def test_a_checkpoint_without_more_is_an_interrupted_run(tmp_path: Path) -> None:
@@ -90,7 +100,25 @@ def test_another_reader_does_not_look_like_a_running_run(tmp_path: Path) -> None
     write_status(tmp_path, RunStatus("failed", "again", "no space"))
     with FileLock(tmp_path / ".lock"):
         assert read_state(tmp_path)[0] == "running"
-    assert read_state(tmp_path)[0] == "failed"
+    with (tmp_path / ".lock").open() as reader:
+        fcntl.flock(reader, fcntl.LOCK_SH)
+        assert read_state(tmp_path)[0] == "failed"
+
+
+def test_a_job_that_waits_for_a_generator_is_told_apart_from_a_kill(tmp_path: Path) -> None:
+    write_status(tmp_path, RunStatus("started", "again"))
+    state, status = read_state(tmp_path)
+    assert state == "interrupted"
+    assert status is not None
+    assert status.reason is not None
+    assert status.reason.startswith("it waits for a generator, or its process is gone (process ")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_in_somebody_elses_folder_the_status_is_believed(tmp_path: Path) -> None:
+    write_status(tmp_path, RunStatus("running", "again"))
+    (tmp_path / ".lock").touch(mode=0)
+    assert read_state(tmp_path)[0] == "running"
 
 
 def test_the_time_left_follows_from_this_process_pace(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from chimeramix.cli import main
 from chimeramix.errors import Interrupted, RunFailure, UserError
-from chimeramix.sweep import driver, launch, slurm
+from chimeramix.sweep import driver, launch, pool, slurm
 from chimeramix.sweep.driver import sweep
 from chimeramix.sweep.job import attempt, read_job, write_job
 from chimeramix.sweep.plan import Cell
@@ -117,6 +117,44 @@ def test_rerun_trains_all_of_a_sweep_anew(tmp_path: Path) -> None:
     assert all(second[path] > first[path] for path in first)
 
 
+def test_a_refused_submission_leaves_finished_runs_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sweep("classifier", words(tmp_path, "hydra/launcher=basic"))
+    before = {path: path.read_bytes() for path in tmp_path.glob("classifier/*/*") if path.is_file()}
+    sweeps = sorted((tmp_path / "sweeps").iterdir())
+
+    def refuse(*arguments: object) -> None:
+        raise UserError("Slurm did not take the sweep: invalid partition")
+
+    monkeypatch.setattr(driver, "on_slurm", refuse)
+    monkeypatch.setattr(driver.shutil, "which", lambda name: f"/usr/bin/{name}")
+    with pytest.raises(UserError, match="did not take"):
+        sweep("classifier", words(tmp_path, "rerun=true"))
+    assert {path: path.read_bytes() for path in tmp_path.glob("classifier/*/*") if path.is_file()} == before
+    assert sorted((tmp_path / "sweeps").iterdir()) == sweeps
+
+
+def test_a_job_that_comes_back_from_the_queue_is_not_rerun_twice(tmp_path: Path) -> None:
+    file = task_of(tmp_path, "rerun=true")
+    attempt(*read_job(file))
+    (result,) = tmp_path.glob("classifier/*/result.json")
+    first = result.stat().st_mtime_ns
+    attempt(*read_job(file))
+    assert result.stat().st_mtime_ns == first
+    another = tmp_path / "tomorrow" / "jobs" / "0.json"
+    another.parent.mkdir(parents=True)
+    another.write_text(file.read_text())
+    attempt(*read_job(another))
+    assert result.stat().st_mtime_ns > first
+
+
+def test_a_method_with_a_generator_is_checked_before_its_generator_is_trained(tmp_path: Path) -> None:
+    both = overrides("classifier", tmp_path / "runs", "chimeramix_grid", "hydra/launcher=basic")
+    for wrong, expected in (("mixer.probability=7", "probability"), ("generator=glico", "generator")):
+        with pytest.raises(UserError, match=expected):
+            sweep("classifier", [*(word for word in both if not word.startswith("generator.")), wrong])
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_experiments_that_share_a_generator_train_it_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """And those without one need no process at all."""
     caplog.set_level("INFO", "chimeramix")
@@ -142,6 +180,8 @@ def test_a_classifier_of_a_sweep_trains_the_generator_it_lacks(tmp_path: Path) -
         (["hydra/launcher=slurm"], "there is no Slurm on this machine.*hydra/launcher=local.*hydra/launcher=basic"),
         (["hydra/launcher=basic", "optimizer.lr=-1,0.1"], "optimizer: Invalid learning rate: -1"),
         (["hydra/launcher=local", "sweep.pack=0"], "sweep.pack"),
+        (["hydra/launcher=local", "machine.precision=fp8"], "machine.precision=fp8"),
+        (["hydra/launcher=basic", "mixer=mixup", "mixer.alpha=-1"], "mixer: alpha must"),
     ],
 )
 def test_mistakes_are_told_before_anything_is_written(
@@ -182,14 +222,19 @@ def task_of(tmp_path: Path, *more: str) -> Path:
 
     chosen = [word for word in words(tmp_path) if not word.startswith("seed=")]
     settings = compose_settings("classifier", [*chosen, *more])
-    file = tmp_path / "job.json"
+    file = tmp_path / "sweep" / "jobs" / "0.json"
+    file.parent.mkdir(parents=True)
     write_job(file, [Cell(tmp_path / "folder", "classifier", {}, "again")], [settings])
     return file
 
 
-def test_a_job_trains_what_was_planned_not_what_conf_says_now(tmp_path: Path) -> None:
+def test_a_job_trains_what_was_planned_not_what_conf_says_now(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (task,) = read_job(task_of(tmp_path, "optimizer.lr=0.07"))
-    assert task.settings.values["optimizer"]["lr"] == 0.07
+    monkeypatch.setattr("hydra.compose", lambda *arguments, **keywords: pytest.fail("nothing is to be composed"))
+    monkeypatch.setattr("chimeramix.config.compose", lambda *arguments, **keywords: pytest.fail("nor here"))
+    assert attempt(task)
+    (config,) = tmp_path.glob("classifier/*/config.yaml")
+    assert "lr: 0.07" in config.read_text()
 
 
 def test_an_interrupted_attempt_is_no_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -202,7 +247,7 @@ def test_an_interrupted_attempt_is_no_failure(tmp_path: Path, monkeypatch: pytes
     (task,) = read_job(task_of(tmp_path))
     with pytest.raises(Interrupted):
         attempt(task)
-    assert not (tmp_path / "folder").exists()
+    assert json.loads((tmp_path / "folder" / "status.json").read_text())["state"] == "started"
 
 
 def test_runs_in_slurms_queue_are_not_started_twice(
@@ -264,3 +309,41 @@ def test_why_a_job_ended_is_recorded_with_its_runs(
         status = json.loads(path.read_text())
         assert status["state"] == "interrupted"
         assert expected in status["reason"]
+
+
+def test_a_full_queue_takes_the_rest_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Slurm limits how many jobs a user may submit. By then the first array may have ended."""
+    now, looks, answers = 0.0, 0, [True, False, False, True]
+
+    def sleep(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+
+    def look() -> dict[str, str]:
+        nonlocal looks
+        looks += 1
+        return {}
+
+    def submit(
+        batch: list[launch.Job], resources: object, folder: object, active: dict[str, object], taken: bool
+    ) -> bool:
+        assert taken == (len(answers) < 4)
+        return answers.pop(0)
+
+    monkeypatch.setattr(launch, "_submit", submit)
+    monkeypatch.setattr(slurm, "queue", look)
+    monkeypatch.setattr(launch.time, "sleep", sleep)
+    monkeypatch.setattr(launch.time, "monotonic", lambda: now)
+    jobs = [launch.Job(tmp_path / f"{number}.json", []) for number in range(2)]
+    launch.on_slurm(jobs, {}, 1, tmp_path)
+    assert answers == []
+    assert looks < 60, "two minutes of waiting"
+
+
+def test_a_run_that_still_imports_survives_the_warning_of_its_job(tmp_path: Path) -> None:
+    """Slurm sends SIGTERM to all processes of a job; there is nothing to save yet."""
+    process = pool._start(task_of(tmp_path), 0, 0, [], 1)
+    time.sleep(0.2)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=120) == 0
+    assert len(results(tmp_path)) == 1
