@@ -1,9 +1,14 @@
 """What every test leaves as it found it."""
 
 import logging
+import signal
 from collections.abc import Iterator
 
 import pytest
+
+# A shell starts its background jobs with SIGINT ignored, and so would be the commands that tests interrupt with it.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
