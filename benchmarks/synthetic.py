@@ -1,0 +1,85 @@
+"""The product's own training steps on made-up images: no data set, no trained generator, no run folder is needed."""
+
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import torch
+from torch import Tensor
+
+from chimeramix import assembly, build
+from chimeramix.assembly import Parts, Run
+from chimeramix.config import compose_settings
+from chimeramix.data.source import ImagesInMemory
+from chimeramix.machine import Machine
+from chimeramix.run_folder import RunFolder
+from chimeramix.streams import RunStreams
+
+
+class Noise:
+    """A data set of random images (a `DataSource`).
+
+    Args:
+        classes, per_class: numbers of classes and of training images in each; as many test images as `test` says.
+    """
+
+    def __init__(self, classes: int = 10, per_class: int = 5, image_size: int = 32, test: int = 1000) -> None:
+        self.image_size = image_size
+        self.mean = self.std = (0.5, 0.5, 0.5)
+        self._classes = [str(number) for number in range(classes)]
+        self._train, self._test = (self._part(count, seed) for seed, count in enumerate((classes * per_class, test)))
+
+    def _part(self, count: int, seed: int) -> ImagesInMemory:
+        generator = torch.Generator().manual_seed(seed)
+        shape = (count, 3, self.image_size, self.image_size)
+        images = torch.randint(256, shape, generator=generator, dtype=torch.uint8)
+        return ImagesInMemory(self._classes, torch.arange(count) % len(self._classes), images, self.image_size)
+
+    def prepare(self) -> None:
+        pass
+
+    def facts(self) -> dict[str, Any]:
+        return {}
+
+    def train(self) -> ImagesInMemory:
+        return self._train
+
+    def test(self) -> ImagesInMemory:
+        return self._test
+
+
+def parts_of(role: str, machine: Machine, folder: Path, *overrides: str, source: Noise | None = None) -> Parts:
+    """What `train_<role>.py` would train with these overrides, on noise and with an untrained generator.
+
+    Args:
+        overrides: such as `+experiment=baseline`; the data set's recipe is ciFAIR-10's.
+        folder: where pictures would go.
+    """
+    settings = compose_settings(role, ["+dataset=cifair10", "max_labels_per_class=null", *overrides])
+    spec = {"role": role}
+    source = source or Noise()
+    streams = RunStreams(settings.values["seed"], machine.device)
+    run = Run(settings, machine, source, {}, RunFolder(folder, spec, "benchmark", {}), streams)
+    if role == "generator":
+        return assembly.generator_parts(run)
+
+    def untrained(*arguments: object) -> torch.nn.Module:
+        network = build.generator(settings.values).network.to(machine.device).eval().requires_grad_(False)
+        assert isinstance(network, torch.nn.Module)
+        return network
+
+    with mock.patch.object(assembly, "load_generator", untrained):
+        return assembly.classifier_parts(run)
+
+
+def with_segments(parts: Parts, machine: Machine) -> Parts:
+    """Gives the views superpixels of 8 x 8 pixels where the mask needs some."""
+    if parts.mask is not None and parts.mask.segmentation is not None:
+        parts.views.attach_segments(_tiles(parts.views.subset.images).to(machine.device))
+    return parts
+
+
+def _tiles(images: Tensor) -> Tensor:
+    count, _, height, width = images.shape
+    tiles = torch.arange(height)[:, None] // 8 * (width // 8) + torch.arange(width) // 8
+    return tiles.expand(count, height, width).to(torch.int16)
