@@ -10,8 +10,7 @@ from typing import Any
 from chimeramix.commands import to_repeat, train_command
 from chimeramix.errors import UserError
 from chimeramix.run_status import RunStatus
-from chimeramix.sweep.driver import queue_of
-from chimeramix.sweep.plan import Cell, count_states, read_plans, states_of
+from chimeramix.sweep.plan import Cell, count_states, queue_of, read_plans, states_of
 from chimeramix.table import Table, Text, print_table
 
 _NAME = re.compile(r"(?P<dataset>.+)-n(?P<count>\d+|all)-(?P<method>.+)-s(?P<seed>\d+)-[0-9a-f]{12}")

@@ -1,6 +1,5 @@
 """From a sweep's command line to its summary: plan, submit what is missing, wait, tell what became of it."""
 
-import itertools
 import logging
 import shutil
 from contextlib import suppress
@@ -12,11 +11,11 @@ from chimeramix.config_sweep import Sweep, read_sweep
 from chimeramix.errors import Interrupted, RunFailure, UserError
 from chimeramix.machine import Machine
 from chimeramix.run_status import RunStatus
-from chimeramix.sweep import slurm
 from chimeramix.sweep.job import write_job
 from chimeramix.sweep.launch import Job, in_this_process, on_slurm, on_this_machine
-from chimeramix.sweep.plan import Cell, Plan, count_states, plan, read_plans, states_of, write_plan
+from chimeramix.sweep.plan import Cell, Plan, count_states, plan, queue_of, states_of, write_plan
 from chimeramix.sweep.pool import default_at_once
+from chimeramix.sweep.trial import Trials
 
 log = logging.getLogger(__name__)
 
@@ -44,11 +43,13 @@ def sweep(role: str, overrides: list[str], config_dir: str | None = None) -> Non
     launcher = LAUNCHERS[asked.launcher]
     planned = plan(asked)
     states = _states(planned.cells, asked.folder.parent)
-    todo = [
-        (cell, settings)
-        for cell, settings, (state, _) in zip(planned.cells, planned.settings, states, strict=True)
-        if state in ("missing", "interrupted", "failed") or (state == "done" and settings.values["rerun"])
-    ]
+    todo, trials = [], Trials()
+    for cell, settings, source, (state, _) in zip(
+        planned.cells, planned.settings, planned.sources, states, strict=True
+    ):
+        if state in ("missing", "interrupted", "failed") or (state == "done" and settings.values["rerun"]):
+            trials.run(settings, source)
+            todo.append((cell, settings))
     if todo and launcher == "slurm" and shutil.which("srun") is None:
         raise UserError(
             "there is no Slurm on this machine (srun is not found): add hydra/launcher=local to do the sweep's runs "
@@ -67,16 +68,6 @@ def sweep(role: str, overrides: list[str], config_dir: str | None = None) -> Non
         _launch(launcher, asked, planned, todo)
     if planned.cells:
         summarise(planned.cells, asked)
-
-
-def queue_of(sweeps: Path) -> dict[str, str]:
-    """The state (`PENDING`, `RUNNING`, ...) in Slurm's queue of each run's job, by the run's identity, of all sweeps in
-    a folder. Raises `ConnectionError` where Slurm does not answer."""
-    jobs: dict[str, list[str]] = {}
-    for planned in read_plans(sweeps):
-        jobs.update(planned["jobs"])
-    numbers = slurm.queue() if jobs else {}
-    return {identity: numbers[number] for number, cells in jobs.items() if number in numbers for identity in cells}
 
 
 def _states(cells: list[Cell], sweeps: Path) -> list[tuple[str, RunStatus | None]]:
@@ -124,19 +115,19 @@ def _launch(launcher: str, asked: Sweep, planned: Plan, todo: list[tuple[Cell, S
 
 def _new_folder(wanted: Path) -> Path:
     """Makes a sweep's folder, with a number behind its name where the name is taken."""
-    for number in itertools.count(1):
-        folder = wanted if number == 1 else wanted.with_name(f"{wanted.name}_{number}")
+    number, folder = 1, wanted
+    while True:
         try:
             folder.mkdir(parents=True)
             (folder / "jobs").mkdir()
             return folder
         except FileExistsError:
-            continue
+            number += 1
+            folder = wanted.with_name(f"{wanted.name}_{number}")
         except OSError as error:
             raise UserError(
                 f"{folder} can't be written ({error.strerror}); choose another folder with machine.runs_dir=DIR"
             ) from error
-    raise AssertionError
 
 
 def _runs_dir(asked: Sweep) -> str:

@@ -14,6 +14,7 @@ from chimeramix.config_sweep import Sweep
 from chimeramix.files import write_json
 from chimeramix.run_folder import folders_in
 from chimeramix.run_status import STATES, RunStatus, read_state
+from chimeramix.sweep import slurm
 
 if TYPE_CHECKING:
     from chimeramix.types import DataSource
@@ -47,26 +48,25 @@ class Plan:
 
     Attributes:
         cells: each run once, though several combinations may share it (experiments with one generator).
-        settings: of each cell.
+        settings, sources: of each cell; its data set.
         combinations: number of the overrides' combinations.
         nothing: how many of those have nothing to train (experiments without a generator).
     """
 
     cells: list[Cell]
     settings: list[Settings]
+    sources: list["DataSource"]
     combinations: int
     nothing: int
 
 
 def plan(sweep: Sweep) -> Plan:
-    """Finds the folder of each run. Raises `UserError` where a data set or a value can't be used."""
+    """Finds the folder of each run. Raises `UserError` where a data set can't be used."""
     from chimeramix import build, runs  # torch is imported only when there is something to plan
-    from chimeramix.sweep.trial import Trials
 
     sources: dict[str, tuple[DataSource, dict[str, Any]]] = {}
     existing: dict[Path, dict[str, Path]] = {}
-    trials = Trials()
-    cells: dict[str, tuple[Cell, Settings]] = {}
+    found: dict[str, tuple[Cell, Settings, DataSource]] = {}
     nothing = 0
     for settings in sweep.runs:
         if runs.trains_nothing(settings):
@@ -78,15 +78,19 @@ def plan(sweep: Sweep) -> Plan:
             source = build.source(values)
             sources[data] = source, source.facts()
         source, facts = sources[data]
-        trials.run(settings, source)
         runs_dir = Path(values["machine"]["runs_dir"]).expanduser()
         if runs_dir not in existing:
             existing[runs_dir] = folders_in(runs_dir)
         folder = runs.folders_of(settings, facts, existing[runs_dir])[0]
         cell = Cell(folder.path, settings.role, columns_of(settings), resume_command(settings.role, settings.overrides))
-        cells.setdefault(folder.identity, (cell, settings))
+        found.setdefault(folder.identity, (cell, settings, source))
+    rows = found.values()
     return Plan(
-        [cell for cell, _ in cells.values()], [settings for _, settings in cells.values()], len(sweep.runs), nothing
+        [cell for cell, _, _ in rows],
+        [settings for _, settings, _ in rows],
+        [source for _, _, source in rows],
+        len(sweep.runs),
+        nothing,
     )
 
 
@@ -147,3 +151,13 @@ def read_plans(sweeps: Path) -> list[dict[str, Any]]:
         except (OSError, ValueError, KeyError, TypeError):
             log.warning("%s is damaged: what that sweep planned is not known", path)
     return plans
+
+
+def queue_of(sweeps: Path) -> dict[str, str]:
+    """The state (`PENDING`, `RUNNING`, ...) in Slurm's queue of each run's job, by the run's identity, of all sweeps in
+    a folder. Raises `ConnectionError` where Slurm does not answer."""
+    jobs: dict[str, list[str]] = {}
+    for planned in read_plans(sweeps):
+        jobs.update(planned["jobs"])
+    numbers = slurm.queue() if jobs else {}
+    return {identity: numbers[number] for number, cells in jobs.items() if number in numbers for identity in cells}
