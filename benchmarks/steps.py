@@ -6,12 +6,20 @@ step; `minimum_gflop` is what the losses need at least, from the counted work of
 - a network that learns costs three forward passes (forward, gradients of weights, gradients of inputs), but its first
   convolution no gradient of the images;
 - a network that only passes a gradient on costs two; one without gradients one.
+
+Times are of the product's step as its loop takes it, with loader, augmentation, partners, masks, mixing and metrics,
+and of a bare loop (`benchmarks.bare`) that repeats forward, backward and optimiser on one batch. Rounds alternate, so
+that a machine's other work meets both alike; medians are reported.
 """
 
 import argparse
 import json
+import statistics
+import sys
 import tempfile
+import time
 from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +27,12 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks.bare import classifier_step, generator_step
+from benchmarks.record import write
 from benchmarks.synthetic import parts_of, with_segments
 from chimeramix.assembly import Parts
 from chimeramix.machine import Machine
+from chimeramix.training.metrics import EpochMeans
 from chimeramix.types import Batch
 
 STEPS = {
@@ -106,20 +117,81 @@ def work(name: str, folder: Path) -> dict[str, float]:
     }
 
 
+def milliseconds(call: Callable[[], object], repeats: int, device: torch.device) -> float:
+    """Per call; on a GPU from the first launch to the end of the last kernel."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    start = time.perf_counter()
+    for _ in range(repeats):
+        call()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return (time.perf_counter() - start) / repeats * 1e3
+
+
+def product_step(parts: Parts, machine: Machine) -> Callable[[], None]:
+    """Takes the next batch, over the epochs' ends, and trains on it, as `chimeramix.training.loop.fit` does."""
+    training, means = parts.training, EpochMeans(machine.device)
+    batches = chain.from_iterable(iter(lambda: training.loader, None))
+
+    def step() -> None:
+        batch = next(batches)
+        means.add(training.step(batch), len(batch))
+
+    return step
+
+
+def bare_step(name: str, parts: Parts, machine: Machine) -> Callable[[], None]:
+    first, partner = (batch_of(parts, STEPS[name][1]) for _ in range(2))
+    if name.startswith("generator"):
+        return generator_step(parts, first, partner, machine)
+    return classifier_step(parts, first, partner if name == "classifier, mixing" else None, machine)
+
+
+def times(name: str, folder: Path, machine: Machine, rounds: int) -> dict[str, float]:
+    """Medians in ms of the product's step and of the bare loop's, and the ratio of their times round by round."""
+    role, _, overrides = STEPS[name]
+    product, bare = (with_segments(parts_of(role, machine, folder, *overrides), machine) for _ in range(2))
+    calls = product_step(product, machine), bare_step(name, bare, machine)
+    repeats = 50 if machine.device.type == "cuda" else 5 if role == "classifier" else 1
+    measured = [[milliseconds(call, repeats, machine.device) for call in calls] for _ in range(rounds + 1)][1:]
+    ours, theirs = zip(*measured, strict=True)
+    return {
+        "product_ms": round(statistics.median(ours), 2),
+        "bare_ms": round(statistics.median(theirs), 2),
+        "ratio": round(statistics.median(ms / other for ms, other in measured), 3),
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--flops-only", action="store_true", help="count, measure no time")
     parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--precision", default="fp32", choices=["fp32", "bf16", "fp16"])
+    parser.add_argument("--rounds", type=int, default=7)
     options = parser.parse_args()
-    rows = {}
+    machine = Machine.choose(options.device, options.precision)
+    machine.make_reproducible()
+    rows: dict[str, dict[str, float]] = {}
     with tempfile.TemporaryDirectory() as folder:
         for name, (_, size, _) in STEPS.items():
             rows[name] = {"batch": size, **work(name, Path(folder))}
+            if not options.flops_only:
+                rows[name] |= times(name, Path(folder), machine, options.rounds)
     if options.json:
         print(json.dumps(rows, indent=2))
     else:
         for name, row in rows.items():
-            print(f"{name:30} batch {row['batch']:3}: {row['gflop']:8.1f} GFLOP, at least {row['minimum_gflop']:8.1f}")
+            told = f"{name:28} batch {row['batch']:2}: {row['gflop']:7.1f} GFLOP, at least {row['minimum_gflop']:7.1f}"
+            if "ratio" in row:
+                told += f"; {row['product_ms']:8.1f} ms, bare {row['bare_ms']:8.1f} ms, ratio {row['ratio']:.3f}"
+            print(told)
+    if not options.flops_only:
+        command = f"python -m benchmarks.steps --device {options.device} --precision {options.precision}"
+        name = f"steps-{options.precision}"
+        path = write(name, machine.device, {"command": f"{command} --rounds {options.rounds}", "steps": rows})
+        print(path, file=sys.stderr)
 
 
 if __name__ == "__main__":
