@@ -7,7 +7,6 @@ a machine's other work meets all alike; the median is reported.
 
 import argparse
 import statistics
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -15,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torchvision.transforms import v2
 
-from benchmarks.record import write
+from benchmarks.record import milliseconds, write
 from chimeramix.machine import Machine
 from chimeramix.mixing import AGMix, CutMix, FMix, GMix, GridMix, MiAMix, MixUp, SaliencyMix
 from chimeramix.models import resnet
@@ -51,18 +50,6 @@ def training_step(device: torch.device) -> Callable[..., None]:
         optimizer.step()
 
     return step
-
-
-def milliseconds(call: Callable[[], Any], repeats: int, device: torch.device) -> float:
-    """Per call; on a GPU from the first launch to the end of the last kernel."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    start = time.perf_counter()
-    for _ in range(repeats):
-        call()
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return (time.perf_counter() - start) / repeats * 1e3
 
 
 def main() -> None:

@@ -1,9 +1,11 @@
-"""What a measurement was made on, and where it is kept."""
+"""How a measurement is made, on what, and where it is kept."""
 
 import json
 import os
 import platform
 import subprocess
+import time
+from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -37,6 +39,18 @@ def _processor() -> str:
     return next(
         (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor()
     )
+
+
+def milliseconds(call: Callable[[], object], repeats: int, device: torch.device) -> float:
+    """Per call; on a GPU from the first launch to the end of the last kernel."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    start = time.perf_counter()
+    for _ in range(repeats):
+        call()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return (time.perf_counter() - start) / repeats * 1e3
 
 
 def write(name: str, device: torch.device, result: dict[str, Any]) -> Path:

@@ -17,7 +17,6 @@ import json
 import statistics
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from itertools import chain
 from pathlib import Path
@@ -28,7 +27,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.bare import classifier_step, generator_step
-from benchmarks.record import write
+from benchmarks.record import milliseconds, write
 from benchmarks.synthetic import parts_of, with_segments
 from chimeramix.assembly import Parts
 from chimeramix.machine import Machine
@@ -115,18 +114,6 @@ def work(name: str, folder: Path) -> dict[str, float]:
         "gflop": round(size * counted / 1e9, 1),
         "minimum_gflop": round(size * minimum_flops(name, parts) / 1e9, 1),
     }
-
-
-def milliseconds(call: Callable[[], object], repeats: int, device: torch.device) -> float:
-    """Per call; on a GPU from the first launch to the end of the last kernel."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    start = time.perf_counter()
-    for _ in range(repeats):
-        call()
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return (time.perf_counter() - start) / repeats * 1e3
 
 
 def product_step(parts: Parts, machine: Machine) -> Callable[[], None]:

@@ -29,9 +29,7 @@ def launch(main: Callable[[], None], role: str) -> None:
     except (RunFailure, OSError) as error:
         _exit(1, _line(error))
     except Interrupted as stop:
-        anew = any(word.lstrip("+").startswith("rerun=") for word in sys.argv)
-        again = "the same command without rerun=true" if anew else "the same command"
-        _exit(128 + stop.signal_number, f"interrupted; {again} goes on from here")
+        _interrupted(stop, any(word.lstrip("+").startswith("rerun=") for word in sys.argv))
     except KeyboardInterrupt:
         _exit(130, "interrupted")
 
@@ -80,8 +78,12 @@ def run(config: DictConfig, role: str) -> None:
         _exit(2 if isinstance(error, UserError) else 1, _line(error))
     except Interrupted as stop:
         # Not an Exception that Hydra would report as the job's: leave at once.
-        again = "the same command without rerun=true" if settings.values["rerun"] else "the same command"
-        _exit(128 + stop.signal_number, f"interrupted; {again} goes on from here")
+        _interrupted(stop, settings.values["rerun"])
+
+
+def _interrupted(stop: Interrupted, anew: bool) -> NoReturn:
+    again = "the same command without rerun=true" if anew else "the same command"
+    _exit(128 + stop.signal_number, f"interrupted; {again} goes on from here")
 
 
 def _line(error: BaseException) -> str:

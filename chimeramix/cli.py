@@ -1,11 +1,11 @@
 """`chimeramix COMMAND`: the tools around training. `python -m chimeramix` does the same."""
 
 import argparse
-import logging
 import sys
 from pathlib import Path
 
 from chimeramix.errors import RunFailure, UserError
+from chimeramix.logs import set_up_logging
 from chimeramix.report.command import FORMATS
 from chimeramix.report.command import report as report_runs
 from chimeramix.report.results import METRICS
@@ -43,7 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
 
     options = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(message)s", force=True)
+    set_up_logging()
     try:
         if options.command == "prepare":
             _prepare(options.dataset, options.overrides)

@@ -41,9 +41,9 @@ class Machine:
         """
         if precision not in _PRECISIONS:
             raise UserError(f"machine.precision={precision}: choose one of {', '.join(_PRECISIONS)}")
-        allocated = os.environ.get("SLURM_CPUS_PER_TASK", "")
-        if threads is None and allocated.isdecimal() and "OMP_NUM_THREADS" not in os.environ:
-            threads = min(int(allocated), torch.get_num_threads())
+        allotted = allotted_cpus()
+        if threads is None and allotted is not None and "OMP_NUM_THREADS" not in os.environ:
+            threads = min(allotted, torch.get_num_threads())
         return cls(_find_device(device), "fp32" if precision == "auto" else precision, compile, threads)
 
     def autocast(self) -> AbstractContextManager[object]:
@@ -68,6 +68,12 @@ class Machine:
             torch.backends.cudnn.deterministic = True
         elif self.device.type == "cpu":
             _keep_freed_memory()
+
+
+def allotted_cpus() -> int | None:
+    """CPUs that Slurm gave to this process' job; None outside one, or where it doesn't say."""
+    allotted = os.environ.get("SLURM_CPUS_PER_TASK", "")
+    return int(allotted) if allotted.isdecimal() else None
 
 
 def _find_device(name: str) -> torch.device:

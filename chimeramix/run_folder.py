@@ -16,7 +16,7 @@ from filelock import FileLock, Timeout
 
 from chimeramix.errors import UserError
 from chimeramix.files import write_atomically, write_json
-from chimeramix.spec import identity_of
+from chimeramix.spec import identity_in, identity_of
 
 log = logging.getLogger(__name__)
 
@@ -88,8 +88,15 @@ class RunFolder:
         return lock
 
     def clear(self, sweep: str | None = None) -> None:
-        """Removes what an earlier run left, and notes for which sweep."""
-        clear_folder(self.path)
+        """Removes what an earlier run left, the result first: a folder that is being cleared is not finished, and what
+        is left of it after a kill is not resumed. Notes for which sweep."""
+        for name in ("result.json", "checkpoint.pt"):
+            (self.path / name).unlink(missing_ok=True)
+        for entry in self.path.iterdir():
+            if entry.is_dir():
+                shutil.rmtree(entry)
+            elif entry.name != ".lock":
+                entry.unlink()
         if sweep is not None:
             (self.path / _CLEARED).write_text(sweep, encoding="utf-8")
 
@@ -120,20 +127,8 @@ def folders_in(runs_dir: Path) -> dict[str, Path]:
     for role in ("generator", "classifier"):
         with suppress(FileNotFoundError, NotADirectoryError):
             for name in sorted(os.listdir(runs_dir / role), reverse=True):
-                found[name.rsplit("-", 1)[-1]] = runs_dir / role / name
+                found[identity_in(name)] = runs_dir / role / name
     return found
-
-
-def clear_folder(path: Path) -> None:
-    """Empties a run's folder but for its lock, the result first: a folder that is being cleared is not finished, and
-    what is left of it after a kill is not resumed."""
-    for name in ("result.json", "checkpoint.pt"):
-        (path / name).unlink(missing_ok=True)
-    for entry in path.iterdir():
-        if entry.is_dir():
-            shutil.rmtree(entry)
-        elif entry.name != ".lock":
-            entry.unlink()
 
 
 def environment() -> dict[str, Any]:

@@ -14,15 +14,14 @@ from chimeramix import build
 from chimeramix.assembly import Parts, Run, classifier_parts, generator_parts
 from chimeramix.commands import resume_command
 from chimeramix.config import Settings
-from chimeramix.files import write_atomically
+from chimeramix.files import read_json_lines, write_atomically
 from chimeramix.machine import Machine
 from chimeramix.run_folder import RunFolder
 from chimeramix.run_status import Progress, recorded
-from chimeramix.spec import FORMAT, classifier_spec, generator_spec
+from chimeramix.spec import FORMAT, classifier_spec, generator_spec, size_name
 from chimeramix.streams import RunStreams
 from chimeramix.training.checkpoint import load_checkpoint
 from chimeramix.training.loop import fit
-from chimeramix.training.metrics import read_metrics
 from chimeramix.training.pictures import draw_curves
 from chimeramix.training.tracking import WandbTracker
 
@@ -132,7 +131,7 @@ def _train_in_folder(
         result = _result(run, parts, generator_identity, last)
         if run.settings.role == "classifier":
             curves = folder.path / "accuracy.png"
-            draw_curves(read_metrics(folder.path / "metrics.jsonl"), curves, folder.name)
+            draw_curves(read_json_lines(folder.path / "metrics.jsonl"), curves, folder.name)
             run.tracker.log_image("confusion", folder.path / "confusion.png")
         run.tracker.finish(result["test"] or {})
         folder.finish(result, values["monitor"]["keep_checkpoint"])
@@ -206,7 +205,7 @@ def _readable_name(settings: Settings) -> str:
     if settings.role == "generator":
         # Experiments may share a generator: a name of theirs would let two processes begin it in two folders at once.
         method = "_".join(filter(None, (names.get("generator"), names.get("mask"))))
-    name = f"{values['dataset']['name']}-n{'all' if count is None else count}-{method}-s{values['seed']}"
+    name = f"{values['dataset']['name']}-n{size_name(count)}-{method}-s{values['seed']}"
     return name.replace("/", "_")
 
 

@@ -45,6 +45,21 @@ def identity_of(spec: dict[str, Any]) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()[:12]
 
 
+def identity_in(folder_name: str) -> str:
+    """The identity at the end of a run folder's name."""
+    return folder_name.rsplit("-", 1)[-1]
+
+
+def size_name(samples_per_class: int | None) -> str:
+    """`max_labels_per_class` as tables and folders have it."""
+    return "all" if samples_per_class is None else str(samples_per_class)
+
+
+def size_order(samples_per_class: int | None) -> float:
+    """Sorts "all" behind every number."""
+    return float("inf") if samples_per_class is None else samples_per_class
+
+
 def _canonical(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _canonical(item) for key, item in value.items()}

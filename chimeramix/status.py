@@ -3,20 +3,20 @@
 import re
 import shlex
 from collections import defaultdict
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from chimeramix.commands import to_repeat, train_command
 from chimeramix.errors import UserError
 from chimeramix.run_status import RunStatus
+from chimeramix.spec import identity_in, size_name, size_order
 from chimeramix.sweep.plan import Cell, count_states, queue_of, read_plans, states_of
 from chimeramix.table import Table, Text, print_table
 
 _NAME = re.compile(r"(?P<dataset>.+)-n(?P<count>\d+|all)-(?P<method>.+)-s(?P<seed>\d+)-[0-9a-f]{12}")
 _MOST_TOLD = 40
 
-States = Sequence[tuple[str, RunStatus | None]]
+State = tuple[str, RunStatus | None]
 
 
 def cells_below(runs: Path) -> tuple[list[Cell], dict[str, str]]:
@@ -41,7 +41,7 @@ def cells_below(runs: Path) -> tuple[list[Cell], dict[str, str]]:
         for folder in sorted((runs / role).glob("*-n*-s*-*")):
             name = _NAME.fullmatch(folder.name)
             if name is not None:
-                known = cells.get(folder.name.rsplit("-", 1)[-1])
+                known = cells.get(identity_in(folder.name))
                 cell = Cell(folder, role, known.columns if known else _columns(name), known.command if known else "")
                 cells[cell.identity] = cell
     if not cells:
@@ -80,20 +80,16 @@ def show(runs: Path, words: list[str]) -> None:
     except ConnectionError as error:
         print(f"{error}: runs that wait in it are shown as missing")
         queue = {}
-    states = states_of(cells, queue)
+    rows = list(zip(cells, states_of(cells, queue), strict=True))
     for role in ("generator", "classifier"):
-        chosen = [(cell, state) for cell, (state, _) in zip(cells, states, strict=True) if cell.role == role]
+        chosen = [(cell, state) for cell, state in rows if cell.role == role]
         if chosen:
-            counts = count_states([state for cell, state in zip(cells, states, strict=True) if cell.role == role])
-            print_table(_counts(f"{role}s: {counts}", chosen))
-    told = [
-        (cell, state, status)
-        for cell, (state, status) in zip(cells, states, strict=True)
-        if state in ("running", "interrupted", "failed")
-    ]
+            counts = count_states([state for _, state in chosen])
+            print_table(_counts(f"{role}s: {counts}", [(cell, state) for cell, (state, _) in chosen]))
+    told = [(cell, *state) for cell, state in rows if state[0] in ("running", "interrupted", "failed")]
     if told:
         print_table(_unfinished(told))
-    rest = _commands(cells, states, commands)
+    rest = _commands(rows, commands)
     if rest:
         print("To finish the rest:")
         for line in rest[:_MOST_TOLD]:
@@ -115,7 +111,7 @@ def _columns(name: "re.Match[str]") -> dict[str, Any]:
 
 def _counts(title: str, cells: list[tuple[Cell, str]]) -> Table:
     """`4/5` for each data set, method and number of samples: done, and in all."""
-    sizes = sorted({cell.columns["max_labels_per_class"] for cell, _ in cells}, key=lambda size: size or float("inf"))
+    sizes = sorted({cell.columns["max_labels_per_class"] for cell, _ in cells}, key=size_order)
     found: dict[tuple[str, str], dict[int | None, list[str]]] = defaultdict(lambda: defaultdict(list))
     for cell, state in cells:
         method = f"{cell.columns['experiment']} {_variant(cell)}".strip()
@@ -124,7 +120,7 @@ def _counts(title: str, cells: list[tuple[Cell, str]]) -> Table:
         [Text(dataset), Text(method), *(_fraction(states[size]) for size in sizes)]
         for (dataset, method), states in sorted(found.items())
     ]
-    header = ["data set", "method", *("all" if size is None else str(size) for size in sizes)]
+    header = ["data set", "method", *(size_name(size) for size in sizes)]
     return Table(title, header, rows, left=2)
 
 
@@ -164,10 +160,10 @@ def _time(seconds: float | None) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def _commands(cells: list[Cell], states: States, commands: dict[str, str]) -> list[str]:
+def _commands(rows: list[tuple[Cell, State]], commands: dict[str, str]) -> list[str]:
     """The commands that do what is not done, at work or queued: a sweep's once, then those of single runs."""
     lines: dict[str, None] = {}
-    for cell, (state, status) in zip(cells, states, strict=True):
+    for cell, (state, status) in rows:
         if state in ("missing", "interrupted", "failed"):
             line = commands.get(cell.identity) or (status.command if status and status.command else cell.command)
             if line:

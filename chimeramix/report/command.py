@@ -31,15 +31,15 @@ def report(folder: Path, form: str, metric: str, pair: tuple[str, str] | None, p
     store = read_store(folder, metric)
     results = summarise(store)
     figures = paper_figures() if metric == "accuracy" else {}
-    tables = results_tables(results, metric)
-    against = papers_table(results, figures)
-    if against is not None:
-        tables.append(against)
-    if pair is not None:
-        tables.append(comparison_table(compare(results, *pair)))
     if form == "csv":
         print(results_csv(results, figures), end="")
     else:
+        tables = results_tables(results, metric)
+        against = papers_table(results, figures)
+        if against is not None:
+            tables.append(against)
+        if pair is not None:
+            tables.append(comparison_table(compare(results, *pair)))
         for table in tables:
             if form == "terminal":
                 print_table(table)

@@ -1,6 +1,5 @@
 """Plots of the results, each as PNG and SVG."""
 
-import json
 import re
 import statistics
 from collections import defaultdict
@@ -9,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from chimeramix.errors import UserError
-from chimeramix.report.results import Result, Run, size_order
-from chimeramix.report.tables import size_name
+from chimeramix.files import read_json_lines
+from chimeramix.report.results import Result, Run, by_data_set_and_model
+from chimeramix.spec import size_name, size_order
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,13 +28,10 @@ def draw_plots(results: list[Result], folder: Path, metric: str) -> list[Path]:
     Raises:
         UserError: where the folder can't be written.
     """
-    groups: dict[tuple[str, str], list[Result]] = defaultdict(list)
-    for result in results:
-        groups[result.dataset, result.model].append(result)
     files = []
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for (dataset, model), group in groups.items():
+        for (dataset, model), group in by_data_set_and_model(results).items():
             name, title = _file_name(f"{dataset}-{model}"), f"{dataset}, {model}"
             files += _save(_over_samples(group, title, metric), folder / f"{name}-{metric}")
             for size in sorted({result.samples_per_class for result in group}, key=size_order):
@@ -120,7 +117,7 @@ def _percent(fraction: float | None) -> float | None:
 def _read_metrics(run: Run) -> Records:
     path = run.folder / "metrics.jsonl"
     try:
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        return read_json_lines(path)
     except FileNotFoundError:
         return []
     except ValueError as error:

@@ -3,11 +3,11 @@
 import csv
 import io
 import re
-from typing import Any
 
 from chimeramix.report.papers import Figures
-from chimeramix.report.results import Result
-from chimeramix.report.tables import figure_of, is_inside, size_name
+from chimeramix.report.results import Result, is_best
+from chimeramix.report.tables import figure_of, is_inside
+from chimeramix.spec import size_name
 from chimeramix.table import Table, Text
 
 _LATEX = {
@@ -72,10 +72,6 @@ def _latex(text: str) -> str:
 
 def results_csv(results: list[Result], figures: Figures) -> str:
     """A line per result with all that is known of it; numbers in full, in percent."""
-    best: dict[tuple[Any, ...], float] = {}
-    for result in results:
-        place = (result.dataset, result.model, result.samples_per_class)
-        best[place] = max(result.mean, best.get(place, 0.0))
     target = io.StringIO()
     writer = csv.writer(target, lineterminator="\n")
     writer.writerow(_COLUMNS)
@@ -89,7 +85,7 @@ def results_csv(results: list[Result], figures: Figures) -> str:
             result.mean,
             result.std,
             len(result.runs),
-            result.mean == best[result.dataset, result.model, result.samples_per_class],
+            is_best(result, results),
         ]
         if figure is not None:
             difference = result.mean - figure.mean

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from chimeramix.errors import UserError
-from chimeramix.spec import identity_of
+from chimeramix.spec import identity_in, identity_of, size_order
 
 METRICS = ("accuracy", "top5", "macro_accuracy")
 
@@ -42,7 +42,7 @@ class Run:
 
     @property
     def identity(self) -> str:
-        return self.folder.name.rsplit("-", 1)[-1]
+        return identity_in(self.folder.name)
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def read_store(folder: Path, metric: str = "accuracy") -> Store:
     classifiers, generators, unfinished = [], {}, 0
     for role, run in _run_folders(folder):
         if role == "generator":
-            generators[run.name.rsplit("-", 1)[-1]] = run / "spec.json"
+            generators[identity_in(run.name)] = run / "spec.json"
         elif (run / "result.json").exists():
             classifiers.append(run)
         else:
@@ -157,9 +157,21 @@ def summarise(store: Store) -> list[Result]:
     )
 
 
-def size_order(samples_per_class: int | None) -> float:
-    """Sorts "all" behind every number."""
-    return float("inf") if samples_per_class is None else samples_per_class
+def by_data_set_and_model(results: list[Result]) -> dict[tuple[str, str], list[Result]]:
+    """The results that belong into one table or plot."""
+    groups: dict[tuple[str, str], list[Result]] = defaultdict(list)
+    for result in results:
+        groups[result.dataset, result.model].append(result)
+    return groups
+
+
+def is_best(result: Result, results: list[Result]) -> bool:
+    """Whether nothing of the same data set, model and number of samples has a higher mean."""
+
+    def place(each: Result) -> tuple[str, str, int | None]:
+        return each.dataset, each.model, each.samples_per_class
+
+    return result.mean == max(each.mean for each in results if place(each) == place(result))
 
 
 def _run_folders(folder: Path) -> Iterator[tuple[str, Path]]:

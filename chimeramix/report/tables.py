@@ -1,10 +1,9 @@
 """The report's tables, without regard to how they are printed."""
 
-from collections import defaultdict
-
 from chimeramix.report.paired import Comparison
 from chimeramix.report.papers import Figures, PaperFigure
-from chimeramix.report.results import Result, size_order
+from chimeramix.report.results import Result, by_data_set_and_model, is_best
+from chimeramix.spec import size_name, size_order
 from chimeramix.table import Table, Text
 
 ABSENT = "–"
@@ -16,17 +15,14 @@ def results_tables(results: list[Result], metric: str) -> list[Table]:
 
     The best of a column is bold. Cells without a run, and those with fewer seeds than others, can be told.
     """
-    groups: dict[tuple[str, str], list[Result]] = defaultdict(list)
-    for result in results:
-        groups[result.dataset, result.model].append(result)
-    return [_results_table(dataset, model, group, metric) for (dataset, model), group in groups.items()]
+    groups = by_data_set_and_model(results).items()
+    return [_results_table(dataset, model, group, metric) for (dataset, model), group in groups]
 
 
 def _results_table(dataset: str, model: str, results: list[Result], metric: str) -> Table:
     sizes = sorted({result.samples_per_class for result in results}, key=size_order)
     cells = {(result.method, result.samples_per_class): result for result in results}
     most = max(len(result.runs) for result in results)
-    best = {size: max(each.mean for each in results if each.samples_per_class == size) for size in sizes}
     rows = []
     means = {place: result.mean for place, result in cells.items()}
     methods = {result.method for result in results}
@@ -38,7 +34,7 @@ def _results_table(dataset: str, model: str, results: list[Result], metric: str)
                 row.append(Text(ABSENT))
             else:
                 fewer = f" [{len(result.runs)}]" if len(result.runs) < most else ""
-                row.append(Text(spread(result.mean, result.std) + fewer, result.mean == best[size]))
+                row.append(Text(spread(result.mean, result.std) + fewer, is_best(result, results)))
         rows.append(row)
     seeds = "1 seed" if most == 1 else f"mean ± std over {most} seeds"
     fewer = "; [n]: of n seeds only" if any(len(result.runs) < most for result in results) else ""
@@ -124,7 +120,3 @@ def _interval(comparison: Comparison) -> str:
 def spread(mean: float, std: float | None) -> str:
     """`31.37 ± 3.28`."""
     return f"{mean:.2f}" if std is None else f"{mean:.2f} ± {std:.2f}"
-
-
-def size_name(samples_per_class: int | None) -> str:
-    return "all" if samples_per_class is None else str(samples_per_class)

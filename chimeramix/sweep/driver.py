@@ -44,9 +44,7 @@ def sweep(role: str, overrides: list[str], config_dir: str | None = None) -> Non
     planned = plan(asked)
     states = _states(planned.cells, asked.folder.parent)
     todo, trials = [], Trials()
-    for cell, settings, source, (state, _) in zip(
-        planned.cells, planned.settings, planned.sources, states, strict=True
-    ):
+    for (cell, settings, source), (state, _) in zip(planned.runs, states, strict=True):
         if state in ("missing", "interrupted", "failed") or (state == "done" and settings.values["rerun"]):
             trials.run(settings, source)
             todo.append((cell, settings))
@@ -62,12 +60,12 @@ def sweep(role: str, overrides: list[str], config_dir: str | None = None) -> Non
             Machine.choose(device, precision)
     if planned.nothing:
         log.info("%d of %d combinations train no %s: nothing to do", planned.nothing, planned.combinations, role)
-    if planned.cells:
-        log.info("%d runs: %s", len(planned.cells), count_states(states))
+    if planned.runs:
+        log.info("%d runs: %s", len(planned.runs), count_states(states))
     if todo:
         _launch(launcher, asked, planned, todo)
-    if planned.cells:
-        summarise(planned.cells, asked)
+    if planned.runs:
+        _summarise(planned.cells, asked)
 
 
 def _states(cells: list[Cell], sweeps: Path) -> list[tuple[str, RunStatus | None]]:
@@ -134,12 +132,12 @@ def _runs_dir(asked: Sweep) -> str:
     return str(asked.runs[0].values["machine"]["runs_dir"])
 
 
-def summarise(cells: list[Cell], asked: Sweep) -> None:
+def _summarise(cells: list[Cell], asked: Sweep) -> None:
     """Tells how many runs are done and what is wrong with the others. Raises `RunFailure` where any is not done."""
     states = _states(cells, asked.folder.parent)
     unfinished = [(cell, state, status) for cell, (state, status) in zip(cells, states, strict=True) if state != "done"]
     for cell, state, status in unfinished[:_MOST_TOLD]:
-        log.info("%s: %s", cell.folder, describe(state, status))
+        log.info("%s: %s", cell.folder, _describe(state, status))
     if len(unfinished) > _MOST_TOLD:
         log.info("... and %d more: chimeramix status %s", len(unfinished) - _MOST_TOLD, _runs_dir(asked))
     told = f"{count_states(states)} of {len(cells)} runs"
@@ -151,6 +149,6 @@ def summarise(cells: list[Cell], asked: Sweep) -> None:
     log.info("all %d runs are done", len(cells))
 
 
-def describe(state: str, status: RunStatus | None) -> str:
+def _describe(state: str, status: RunStatus | None) -> str:
     """`failed: no space left`."""
     return f"{state}: {status.reason}" if status and status.reason else state

@@ -71,11 +71,11 @@ def on_slurm(jobs: list[Job], resources: dict[str, Any], largest_batch: int | No
     """
     batches = _split(jobs, largest_batch or len(jobs))
     active: dict[str, tuple[Any, Job]] = {}
-    cells = [cell for job in jobs for cell in job.cells]
+    ended: list[tuple[str, RunStatus | None]] = []  # states of the runs of jobs that have ended
     absent: set[str] = set()  # from the queue at the last look; a job between two states may be absent for a moment
     submitted = False
     wait, next_submission, next_line, told = 1.0, 0.0, 0.0, ""
-    with _bar(len(cells)) as bar:
+    with _bar(sum(len(job.cells) for job in jobs)) as bar:
         while batches or active:
             if batches and time.monotonic() >= next_submission:
                 if _submit(batches[0], resources, sweep_folder, active, submitted):
@@ -92,8 +92,10 @@ def on_slurm(jobs: list[Job], resources: dict[str, Any], largest_batch: int | No
                 if handle.paths.result_pickle.exists() or (number not in queued and number in absent):
                     del active[number]
                     _record_end(number, handle, job)
+                    ended += states_of(job.cells)
             absent = {number for number in active if number not in queued}
-            states = states_of(cells)
+            pending = [*(job for _, job in active.values()), *(job for batch in batches for job in batch)]
+            states = ended + states_of([cell for job in pending for cell in job.cells])
             bar.n = sum(state == "done" for state, _ in states)
             bar.refresh()
             line = f"{count_states(states)}; {len(active)} jobs in the queue"
@@ -130,9 +132,9 @@ def _submit(
             log.warning("Slurm takes no more jobs at the moment (%s); trying again", reason)
             return False
         raise UserError(f"Slurm did not take the sweep: {reason}; see hydra.launcher.* (--info config)") from error
-    for handle, job in zip(handles, jobs, strict=True):
-        active[handle.job_id] = (handle, job)
-    _note_jobs(sweep_folder / "sweep.json", {handle.job_id: job for handle, job in zip(handles, jobs, strict=True)})
+    taken = {handle.job_id: (handle, job) for handle, job in zip(handles, jobs, strict=True)}
+    active.update(taken)
+    _note_jobs(sweep_folder / "sweep.json", {number: job for number, (_, job) in taken.items()})
     first = handles[0].job_id.split("_")[0]
     count = f"{len(jobs)} job{'s' * (len(jobs) > 1)}"
     log.info("submitted %s as Slurm job %s; their output: %s", count, first, handles[0].paths.folder.parent)

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from chimeramix.commands import resume_command
 from chimeramix.config import Settings
@@ -14,6 +14,7 @@ from chimeramix.config_sweep import Sweep
 from chimeramix.files import write_json
 from chimeramix.run_folder import folders_in
 from chimeramix.run_status import STATES, RunStatus, read_state
+from chimeramix.spec import identity_in
 from chimeramix.sweep import slurm
 
 if TYPE_CHECKING:
@@ -39,7 +40,15 @@ class Cell:
 
     @property
     def identity(self) -> str:
-        return self.folder.name.rsplit("-", 1)[-1]
+        return identity_in(self.folder.name)
+
+
+class PlannedRun(NamedTuple):
+    """A cell, what trains it, and its data set."""
+
+    cell: Cell
+    settings: Settings
+    source: "DataSource"
 
 
 @dataclass(frozen=True)
@@ -47,17 +56,18 @@ class Plan:
     """The runs of a sweep.
 
     Attributes:
-        cells: each run once, though several combinations may share it (experiments with one generator).
-        settings, sources: of each cell; its data set.
+        runs: each once, though several combinations may share it (experiments with one generator).
         combinations: number of the overrides' combinations.
         nothing: how many of those have nothing to train (experiments without a generator).
     """
 
-    cells: list[Cell]
-    settings: list[Settings]
-    sources: list["DataSource"]
+    runs: list[PlannedRun]
     combinations: int
     nothing: int
+
+    @property
+    def cells(self) -> list[Cell]:
+        return [run.cell for run in self.runs]
 
 
 def plan(sweep: Sweep) -> Plan:
@@ -66,7 +76,7 @@ def plan(sweep: Sweep) -> Plan:
 
     sources: dict[str, tuple[DataSource, dict[str, Any]]] = {}
     existing: dict[Path, dict[str, Path]] = {}
-    found: dict[str, tuple[Cell, Settings, DataSource]] = {}
+    found: dict[str, PlannedRun] = {}
     nothing = 0
     for settings in sweep.runs:
         if runs.trains_nothing(settings):
@@ -83,15 +93,8 @@ def plan(sweep: Sweep) -> Plan:
             existing[runs_dir] = folders_in(runs_dir)
         folder = runs.folders_of(settings, facts, existing[runs_dir])[0]
         cell = Cell(folder.path, settings.role, columns_of(settings), resume_command(settings.role, settings.overrides))
-        found.setdefault(folder.identity, (cell, settings, source))
-    rows = found.values()
-    return Plan(
-        [cell for cell, _, _ in rows],
-        [settings for _, settings, _ in rows],
-        [source for _, _, source in rows],
-        len(sweep.runs),
-        nothing,
-    )
+        found.setdefault(folder.identity, PlannedRun(cell, settings, source))
+    return Plan(list(found.values()), len(sweep.runs), nothing)
 
 
 _SHOWN = ("dataset=", "experiment=", "max_labels_per_class=", "seed=")  # in columns of their own

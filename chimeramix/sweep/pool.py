@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from chimeramix.errors import Interrupted
+from chimeramix.machine import allotted_cpus
 from chimeramix.run_status import RunStatus, write_status
 from chimeramix.sweep.job import read_job
 from chimeramix.training.stopping import StopRequest
@@ -104,12 +105,8 @@ def _record_kill(file: Path, number: int, signal_number: int) -> None:
 
 
 def _cpus() -> int:
-    allocated = os.environ.get("SLURM_CPUS_PER_TASK", "")
-    return int(allocated) if allocated.isdecimal() else _cores()
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    here = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return allotted_cpus() or here
 
 
 def _visible_gpus() -> list[str]:

@@ -11,7 +11,7 @@ from chimeramix.data.loader import EpochLoader
 from chimeramix.data.views import SameClassPartners, Views
 from chimeramix.machine import Machine
 from chimeramix.streams import RandomStream, RunStreams
-from chimeramix.training.pictures import draw_columns
+from chimeramix.training.pictures import draw_columns, picture_path
 from chimeramix.types import Batch, Subset
 
 _PREVIEW_PAIRS = 6
@@ -96,7 +96,7 @@ class GeneratorTraining:
 
     def end_epoch(self, epoch: int) -> dict[str, Any]:
         if epoch == self.epochs or (self._pictures_every and epoch % self._pictures_every == 0):
-            path = self._folder / "pictures" / f"epoch_{epoch:04d}.png"
+            path = picture_path(self._folder, epoch)
             self._draw(path, f"epoch {epoch} of {self.epochs}")
             self._on_picture("pictures", path)
         return {}

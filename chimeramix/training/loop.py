@@ -14,10 +14,11 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from chimeramix.data.loader import EpochLoader
 from chimeramix.errors import Interrupted, RunFailure, UserError
+from chimeramix.files import read_json_lines
 from chimeramix.machine import Machine
 from chimeramix.streams import RunStreams
 from chimeramix.training.checkpoint import first_line, save_checkpoint
-from chimeramix.training.metrics import EpochMeans, MetricsFile, read_metrics
+from chimeramix.training.metrics import EpochMeans, MetricsFile
 from chimeramix.training.stopping import StopRequest
 from chimeramix.training.tracking import Tracker
 from chimeramix.types import Batch
@@ -94,7 +95,7 @@ def fit(
         log.info("resumed after %d of %d steps", done["step"], training.epochs * len(training.loader))
     metrics = MetricsFile(folder / "metrics.jsonl", done["metrics_size"])
     if done["epoch"]:
-        tracker.resume(read_metrics(folder / "metrics.jsonl"))
+        tracker.resume(read_json_lines(folder / "metrics.jsonl"))
 
     def save() -> None:
         done["metrics_size"] = metrics.size

@@ -72,7 +72,3 @@ class MetricsFile:
                 self.size = file.tell()
         except OSError as error:
             raise write_failure(self._path, error) from error
-
-
-def read_metrics(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]

@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 _MOST_WRITTEN_CLASSES = 25  # beyond that, class names on axes are not readable
 
 
+def picture_path(folder: Path, epoch: int) -> Path:
+    """Where a run's folder has the picture of an epoch."""
+    return folder / "pictures" / f"epoch_{epoch:04d}.png"
+
+
 def draw_columns(columns: dict[str, Tensor], path: Path, title: str) -> None:
     """A table of images: a titled column each, a row per pair.
 

@@ -5,6 +5,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from chimeramix.training.pictures import picture_path
+
 log = logging.getLogger(__name__)
 
 
@@ -84,7 +86,7 @@ class WandbTracker(Tracker):
         if not self._offline:
             return  # the server has them
         for record in records:
-            picture = self._folder / "pictures" / f"epoch_{record['epoch']:04d}.png"
+            picture = picture_path(self._folder, record["epoch"])
             if picture.exists():
                 self.log_image("pictures", picture)
             self.log(record)

@@ -13,9 +13,9 @@ import pytest
 import torch
 
 from chimeramix.errors import RunFailure, UserError
-from chimeramix.files import write_atomically, write_json
+from chimeramix.files import read_json_lines, write_atomically, write_json
 from chimeramix.training.checkpoint import load_checkpoint, save_checkpoint
-from chimeramix.training.metrics import MetricsFile, read_metrics
+from chimeramix.training.metrics import MetricsFile
 
 
 def state_of_a_run() -> dict[str, Any]:
@@ -168,7 +168,7 @@ class TestMetricsFile:
             file.write(b'{"epoch": 3, "lo')  # killed while writing
         metrics = MetricsFile(path, size)
         metrics.append({"epoch": 2, "loss": 2.0})
-        assert read_metrics(path) == [{"epoch": 1}, {"epoch": 2, "loss": 2.0}]
+        assert read_json_lines(path) == [{"epoch": 1}, {"epoch": 2, "loss": 2.0}]
         assert metrics.size == path.stat().st_size
 
     def test_missing_epochs_are_told(self, tmp_path: Path) -> None:

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from chimeramix.training.metrics import EpochMeans, MetricsFile, read_metrics
+from chimeramix.files import read_json_lines
+from chimeramix.training.metrics import EpochMeans, MetricsFile
 
 CPU = torch.device("cpu")
 
@@ -59,7 +60,7 @@ def test_each_record_is_a_line(tmp_path: Path) -> None:
         metrics.append(record)
         assert metrics.size == path.stat().st_size
         assert path.read_bytes().count(b"\n") == number
-    assert read_metrics(path) == records
+    assert read_json_lines(path) == records
 
 
 def test_a_resumed_file_forgets_what_will_come_again(tmp_path: Path) -> None:
@@ -70,9 +71,9 @@ def test_a_resumed_file_forgets_what_will_come_again(tmp_path: Path) -> None:
     first.append({"epoch": 2})
     path.write_bytes(path.read_bytes() + b'{"epo')  # killed while writing
     resumed = MetricsFile(path, size)
-    assert read_metrics(path) == [{"epoch": 1}]
+    assert read_json_lines(path) == [{"epoch": 1}]
     resumed.append({"epoch": 2, "again": True})
-    assert read_metrics(path) == [{"epoch": 1}, {"epoch": 2, "again": True}]
+    assert read_json_lines(path) == [{"epoch": 1}, {"epoch": 2, "again": True}]
     assert resumed.size == path.stat().st_size
 
 
