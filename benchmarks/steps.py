@@ -18,7 +18,7 @@ import statistics
 import sys
 import tempfile
 from collections.abc import Callable
-from itertools import chain
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ from benchmarks.record import milliseconds, write
 from benchmarks.synthetic import parts_of, with_segments
 from chimeramix.assembly import Parts
 from chimeramix.machine import Machine
+from chimeramix.training.loop import steps_of
 from chimeramix.training.metrics import EpochMeans
 from chimeramix.types import Batch
 
@@ -118,12 +119,14 @@ def work(name: str, folder: Path) -> dict[str, float]:
 
 def product_step(parts: Parts, machine: Machine) -> Callable[[], None]:
     """Takes the next batch, over the epochs' ends, and trains on it, as `chimeramix.training.loop.fit` does."""
-    training, means = parts.training, EpochMeans(machine.device)
-    batches = chain.from_iterable(iter(lambda: training.loader, None))
+    training = parts.training
+    take = steps_of(training, EpochMeans(machine.device), parts.streams, machine)
+    positions = chain.from_iterable(training.loader.positions() for _ in count())
 
     def step() -> None:
-        batch = next(batches)
-        means.add(training.step(batch), len(batch))
+        index, labelled = next(positions)
+        take(index, labelled)
+        training.advance(len(index))
 
     return step
 

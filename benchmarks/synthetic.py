@@ -5,15 +5,18 @@ from typing import Any
 from unittest import mock
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from chimeramix import assembly, build
 from chimeramix.assembly import Parts, Run
 from chimeramix.config import compose_settings
 from chimeramix.data.source import ImagesInMemory
+from chimeramix.generators.latent import LatentNetwork
+from chimeramix.generators.pool import ImagePool
 from chimeramix.machine import Machine
 from chimeramix.run_folder import RunFolder
-from chimeramix.streams import RunStreams
+from chimeramix.streams import RandomStream, RunStreams
 
 
 class Noise:
@@ -64,9 +67,14 @@ def parts_of(role: str, machine: Machine, folder: Path, *overrides: str, source:
         return assembly.generator_parts(run)
 
     def untrained(*arguments: object) -> torch.nn.Module:
-        network = build.generator(settings.values).network.to(machine.device).eval().requires_grad_(False)
-        assert isinstance(network, torch.nn.Module)
-        return network
+        network: torch.nn.Module = build.generator(settings.values).network
+        labels, classes = source.train().labels, len(source.train().classes)
+        if isinstance(network, LatentNetwork):
+            network.make_codes(labels, classes, "random", RandomStream(0))
+        elif isinstance(network, ImagePool):
+            network.make_room(len(labels), classes)
+            network.add(torch.zeros(len(labels), 3, *[network.image_size] * 2), F.one_hot(labels, classes).float())
+        return network.to(machine.device).eval().requires_grad_(False)
 
     with mock.patch.object(assembly, "load_generator", untrained):
         return assembly.classifier_parts(run)

@@ -51,6 +51,7 @@ class Parts:
         weights: the network whose weights are the run's outcome.
         mask: the mask that decides whether the views need superpixels; None for no mask.
         num_test: size of the test set; None where there is no test.
+        streams: all that the training draws from.
     """
 
     training: Training
@@ -59,11 +60,13 @@ class Parts:
     views: Views
     mask: Mask | None
     num_test: int | None
+    streams: RunStreams
 
 
 def generator_parts(run: Run) -> Parts:
     """A generator and the pairs it trains on. Raises `UserError`."""
     generator = build.generator(run.values)
+    _check_recordable(run.machine, {"generator": generator, "generator.augment": generator.augment})
     data = build.training_images(run.source, run.values)
     subset = build.subset(data, generator.image_size)
     build.try_augment(generator.augment, subset, "generator.augment")
@@ -82,7 +85,7 @@ def generator_parts(run: Run) -> Parts:
             normalize.inverse,
             lambda name, path: run.tracker.log_image(name, path),
         )
-    return Parts(training, generator.network, data, views, generator.mask, None)
+    return Parts(training, generator.network, data, views, generator.mask, None, run.streams)
 
 
 def classifier_parts(run: Run) -> Parts:
@@ -93,6 +96,7 @@ def classifier_parts(run: Run) -> Parts:
         network = load_generator(run.settings, run.facts, machine)
     data = build.training_images(source, values)
     augment = build.part(values, "augment")
+    _check_recordable(machine, {"augment": augment})
     subset = build.subset(data, source.image_size)
     build.try_augment(augment, subset, "augment")
     erase = None if values["erase"] is None else build.part(values, "erase")
@@ -101,7 +105,7 @@ def classifier_parts(run: Run) -> Parts:
     mixer = build.mixer(values, views, run.streams, num_classes, network)
 
     model = build.model(values, num_classes).to(machine.device)
-    if machine.compile:
+    if machine.fuses:
         model.compile()
     repeats = epoch_repeats(values["epoch_labels_per_class"], data.smallest_class)
     loader = EpochLoader(views, values["batch_size"], repeats, run.streams["order"])
@@ -138,11 +142,21 @@ def classifier_parts(run: Run) -> Parts:
     )
     mask = getattr(mixer, "mask", None)
     if values["procedure"] is None:
-        return Parts(ClassifierTraining(*arguments), model, data, views, mask, len(test.labels))
+        return Parts(ClassifierTraining(*arguments), model, data, views, mask, len(test.labels), run.streams)
     if not isinstance(mixer, Identity):
         raise UserError("procedure mixes images itself: choose mixer=none, or no procedure")
     procedure = build.part(values, "procedure")
     others = build.unlabelled(subset, procedure, data, source, values["split_seed"])
     unlabelled_views = build.views(others.to(machine.device), augment, source, run.streams, erase)
     training = MixMatchTraining(procedure, unlabelled_views, run.streams["unlabelled"], *arguments)
-    return Parts(training, training.averaged, data, views, None, len(test.labels))
+    return Parts(training, training.averaged, data, views, None, len(test.labels), run.streams)
+
+
+def _check_recordable(machine: Machine, parts: dict[str, Any]) -> None:
+    """Raises `UserError` where steps are to be recorded and a part decides on the host what a step does."""
+    for group, part in parts.items():
+        if machine.records and not getattr(part, "recordable", True):
+            raise UserError(
+                f"machine.compile={machine.compile} records steps, which this {group} decides anew on the host each "
+                "time: use machine.compile=true or false"
+            )

@@ -40,8 +40,8 @@ class MachineConfig:
     """Where and how a run computes; never part of its identity."""
 
     device: str = "auto"  # auto, cpu, cuda, cuda:1, mps
-    precision: str = "auto"  # auto, fp32, bf16, fp16
-    compile: bool = False  # torch.compile
+    precision: str = "auto"  # auto, fp32, tf32, bf16, fp16
+    compile: Any = False  # true: torch.compile; graphs: whole steps as CUDA graphs; full: both
     data_dir: str = "data"  # downloaded data sets
     runs_dir: str = "runs"  # run folders
     threads: int | None = None  # of an operation on the CPU; null: as many as the process or its Slurm job may use

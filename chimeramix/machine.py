@@ -3,7 +3,8 @@
 import ctypes
 import os
 import platform
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -11,7 +12,8 @@ import torch
 from chimeramix.errors import UserError
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
-_PRECISIONS = ("auto", "fp32", *_DTYPES)
+_PRECISIONS = ("auto", "fp32", "tf32", *_DTYPES)
+_COMPILE = (False, True, "graphs", "full")
 
 
 @dataclass(frozen=True)
@@ -20,31 +22,66 @@ class Machine:
 
     Attributes:
         device: where images, weights and random streams live.
-        precision: `fp32`, or `bf16`/`fp16` for torch's autocast with float32 weights and losses.
-        compile: whether networks go through `torch.compile`.
+        precision: `fp32`; `tf32`, with which a CUDA GPU rounds the factors of matrix products and convolutions to 10
+            bits; or `bf16`/`fp16` for torch's autocast with float32 weights and losses.
+        compile: `True` sends networks through `torch.compile`; `"graphs"` records whole steps as CUDA graphs; `"full"`
+            does both; False neither.
         threads: CPU threads of an operation; None leaves PyTorch's choice.
     """
 
     device: torch.device
     precision: str = "fp32"
-    compile: bool = False
+    compile: bool | str = False
     threads: int | None = None
 
     @classmethod
-    def choose(cls, device: str, precision: str, compile: bool = False, threads: int | None = None) -> "Machine":
-        """Reads `machine.device` and `machine.precision`; raises `UserError` for what this machine does not have.
+    def choose(cls, device: str, precision: str, compile: bool | str = False, threads: int | None = None) -> "Machine":
+        """Reads `machine.device`, `machine.precision` and `machine.compile`; raises `UserError` for what this machine
+        does not have.
 
-        `auto` takes the first of a CUDA GPU, Apple's GPU and the CPU. The automatic precision is fp32 everywhere:
-        bf16 gradients of the generator differ from float64 by more than a tenth, and no measurement shows yet that
-        accuracies stay the same. Without `threads`, a Slurm job takes as many as it has CPUs (PyTorch would take all of
-        the node's), unless OMP_NUM_THREADS says otherwise.
+        `auto` takes the first of a CUDA GPU, Apple's GPU and the CPU. The automatic precision is fp32, on a CUDA GPU
+        tf32, which is PyTorch's own default for convolutions there. Without `threads`, a Slurm job takes as many as it
+        has CPUs (PyTorch would take all of the node's), unless OMP_NUM_THREADS says otherwise.
         """
         if precision not in _PRECISIONS:
             raise UserError(f"machine.precision={precision}: choose one of {', '.join(_PRECISIONS)}")
+        if compile not in _COMPILE:
+            raise UserError(f"machine.compile={compile}: choose one of false, true, graphs, full")
+        found = _find_device(device)
+        if precision == "auto":
+            precision = "tf32" if found.type == "cuda" else "fp32"
+        if precision == "tf32" and found.type != "cuda":
+            raise UserError(f"machine.precision=tf32 needs a CUDA GPU, this run computes on {found.type}; choose fp32")
+        if compile in ("graphs", "full") and found.type != "cuda":
+            raise UserError(
+                f"machine.compile={compile} needs a CUDA GPU, this run computes on {found.type}; choose true or false"
+            )
         allotted = allotted_cpus()
         if threads is None and allotted is not None and "OMP_NUM_THREADS" not in os.environ:
             threads = min(allotted, torch.get_num_threads())
-        return cls(_find_device(device), "fp32" if precision == "auto" else precision, compile, threads)
+        return cls(found, precision, compile, threads)
+
+    @property
+    def fuses(self) -> bool:
+        """Whether networks go through `torch.compile`."""
+        return self.compile in (True, "full")
+
+    @property
+    def records(self) -> bool:
+        """Whether whole steps are recorded as CUDA graphs."""
+        return self.compile in ("graphs", "full")
+
+    @contextmanager
+    def own_stream(self) -> Iterator[None]:
+        """A CUDA stream of its own, where steps are recorded: CUDA can't record on the default one."""
+        if not self.records or self.device.type != "cuda":
+            yield
+            return
+        outer, own = torch.cuda.current_stream(self.device), torch.cuda.Stream(self.device)
+        own.wait_stream(outer)
+        with torch.cuda.device(self.device), torch.cuda.stream(own):
+            yield
+        outer.wait_stream(own)
 
     def autocast(self) -> AbstractContextManager[object]:
         dtype = _DTYPES.get(self.precision)
@@ -66,6 +103,8 @@ class Machine:
         if self.device.type == "cuda":
             torch.backends.cudnn.benchmark = False
             torch.backends.cudnn.deterministic = True
+            torch.backends.cudnn.allow_tf32 = self.precision == "tf32"
+            torch.backends.cuda.matmul.allow_tf32 = self.precision == "tf32"
         elif self.device.type == "cpu":
             _keep_freed_memory()
 

@@ -1,8 +1,14 @@
-"""An optimiser, its learning-rate schedule and its loss scaling, stepped as one."""
+"""An optimiser, its learning-rate schedule and its loss scaling, stepped as one.
 
+A step has a part for the device (`minimise`), which a CUDA graph can record and repeat, and one for the host
+(`advance`), which comes after it.
+"""
+
+import inspect
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -18,11 +24,15 @@ class Optimisation:
     Args:
         parameters: the tensors to change; gradients are computed for these and no others, so a loss may run through
             networks that stay as they are.
-        optimizer: called with the parameters.
+        optimizer: called with the parameters; where it takes `fused`, with that too: one kernel then does what many do
+            otherwise, without a look from the host at fp16's overflows.
         undecayed: those of the parameters that get no weight decay.
         schedule: see `Schedule`; applied after every step (both papers' codes step per batch).
         total_steps: length of the training.
         machine: decides on loss scaling.
+
+    Raises:
+        ValueError: where steps are to be recorded and the optimiser has no fused form.
     """
 
     def __init__(
@@ -35,28 +45,46 @@ class Optimisation:
         undecayed: Iterable[torch.nn.Parameter] = (),
     ) -> None:
         self._parameters = list(parameters)
-        self._optimizer = optimizer(_groups(self._parameters, list(undecayed)))
+        self._optimizer = _made(optimizer, _groups(self._parameters, list(undecayed)), machine)
         self._schedule = schedule
         self._total_steps = total_steps
         self._initial_rates = [float(group["lr"]) for group in self._optimizer.param_groups]
+        self._rates_on_device: list[Tensor] | None = None
+        if machine.records:
+            if not self._optimizer.defaults.get("fused"):
+                raise ValueError(
+                    f"machine.compile={machine.compile} can't record {type(self._optimizer).__name__} where it is not "
+                    "fused: choose SGD, Adam or AdamW, or machine.compile=true"
+                )
+            self._rates_on_device = [torch.zeros((), device=machine.device) for _ in self._initial_rates]
         self._steps = 0
         self._scaler = machine.scaler()
         self._set_learning_rates()
 
     @property
     def learning_rate(self) -> float:
-        return float(self._optimizer.param_groups[0]["lr"])
+        """Of the first group, in the step to come."""
+        return self._initial_rates[0] * self._schedule(self._steps / self._total_steps)
 
     def minimise(self, loss: Tensor) -> None:
-        """One step; reads nothing back from the device (but for fp16, whose scaling must see overflows)."""
+        """The device's part of a step; reads nothing back."""
         minimise(loss, self)
+
+    def advance(self) -> None:
+        """The host's part, after the device's: the learning rates of the next step."""
+        self._steps += 1
+        self._set_learning_rates()
 
     def _set_learning_rates(self) -> None:
         # Not by torch's LambdaLR: where fp16 overflows in the first step, as it often does, the scaler leaves that step
         # out and LambdaLR warns of a wrong order.
         factor = self._schedule(self._steps / self._total_steps)
-        for group, initial in zip(self._optimizer.param_groups, self._initial_rates, strict=True):
-            group["lr"] = initial * factor
+        for number, (group, initial) in enumerate(zip(self._optimizer.param_groups, self._initial_rates, strict=True)):
+            rate = float(np.float32(initial * factor))  # what a device can hold, so that a recorded step is the same
+            if self._rates_on_device is not None:
+                group["lr"] = self._rates_on_device[number].fill_(rate)
+            else:
+                group["lr"] = rate
 
     def state_dict(self) -> dict[str, Any]:
         return {
@@ -68,8 +96,20 @@ class Optimisation:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self._optimizer.load_state_dict(state["optimizer"])
         self._steps = state["steps"]
+        self._set_learning_rates()
         if state["scaler"]:  # empty from a run in another precision, which may go on in fp16
             self._scaler.load_state_dict(state["scaler"])
+
+
+def _made(
+    optimizer: Callable[..., torch.optim.Optimizer], groups: list[Any], machine: Machine
+) -> torch.optim.Optimizer:
+    """The fused form where there is one and the configuration says nothing else."""
+    takes = inspect.signature(optimizer).parameters
+    decided = getattr(optimizer, "keywords", {}).keys() & {"fused", "foreach", "differentiable"}
+    if "fused" in takes and not decided and machine.device.type in ("cpu", "cuda"):
+        return optimizer(groups, fused=True)
+    return optimizer(groups)
 
 
 def _groups(parameters: list[torch.nn.Parameter], undecayed: list[torch.nn.Parameter]) -> list[Any]:
@@ -82,7 +122,8 @@ def _groups(parameters: list[torch.nn.Parameter], undecayed: list[torch.nn.Param
 
 
 def minimise(loss: Tensor, *optimisations: Optimisation) -> None:
-    """One step of several optimisers on one loss, with one backward pass; the first one's loss scaling serves all."""
+    """The device's part of a step of several optimisers on one loss, with one backward pass; the first one's loss
+    scaling serves all."""
     scaler = optimisations[0]._scaler
     for each in optimisations:
         each._optimizer.zero_grad(set_to_none=True)
@@ -90,6 +131,3 @@ def minimise(loss: Tensor, *optimisations: Optimisation) -> None:
     for each in optimisations:
         scaler.step(each._optimizer)
     scaler.update()
-    for each in optimisations:
-        each._steps += 1
-        each._set_learning_rates()

@@ -115,7 +115,7 @@ def _train_in_folder(
             run.tracker = _tracker(run)
         last = fit(
             parts.training,
-            run.streams,
+            parts.streams,
             folder.path,
             folder.identity,
             run.machine,

@@ -1,6 +1,8 @@
 """Seeded random streams: everything random in a run comes from one of these, and a checkpoint holds them all."""
 
 import hashlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -17,6 +19,10 @@ SMALLEST_CONCENTRATION = 0.01
 """Of Beta and Dirichlet draws: below, their Gamma draws underflow, and draws that should be 0 or 1 become 1/2."""
 
 
+Answer = Callable[["RandomStream", float], bool]
+"""Answers a coin of a probability instead of its stream."""
+
+
 class RandomStream:
     """Two generators of one seed: `host` decides what the program does next (a coin whether to mix, the order of an
     epoch), `device` draws the numbers that tensors need, on the device where they are needed and thus without a
@@ -25,11 +31,16 @@ class RandomStream:
 
     def __init__(self, seed: int, device: torch.device | str = "cpu") -> None:
         device = torch.device(device)
+        self.answer: Answer | None = None
         self.host = torch.Generator().manual_seed(seed)
         self.device = self.host if device.type == "cpu" else torch.Generator(device).manual_seed(seed)
 
     def coin(self, probability: float) -> bool:
-        """True with the given probability; one host draw whatever the probability, so that streams stay comparable."""
+        """True with the given probability, for what the program does next."""
+        return self.toss(probability) if self.answer is None else self.answer(self, probability)
+
+    def toss(self, probability: float) -> bool:
+        """One host draw whatever the probability, so that streams stay comparable."""
         return bool(torch.rand((), generator=self.host) < probability)
 
     def uniform(self, *shape: int) -> torch.Tensor:
@@ -86,6 +97,21 @@ class RunStreams:
         if purpose not in self._streams:
             self._streams[purpose] = RandomStream(derive_seed(self._seed, purpose), self._device)
         return self._streams[purpose]
+
+    @contextmanager
+    def answered(self, answer: Answer) -> Iterator[None]:
+        """Within, coins of all streams are answered by others; see `chimeramix.training.recording`."""
+        for stream in self._streams.values():
+            stream.answer = answer
+        try:
+            yield
+        finally:
+            for stream in self._streams.values():
+                stream.answer = None
+
+    def device_generators(self) -> list[torch.Generator]:
+        """Of all streams, those that draw for tensors."""
+        return [stream.device for stream in self._streams.values()]
 
     def state_dict(self) -> dict[str, Any]:
         state: dict[str, Any] = {name: stream.state_dict() for name, stream in self._streams.items()}

@@ -23,6 +23,11 @@ class Compose:
                 raise ValueError(f"steps.{name} must be an augmentation, got {step!r}")
         self.steps = dict(steps)
 
+    @property
+    def recordable(self) -> bool:
+        """Whether a CUDA graph can repeat this: nothing is decided on the host."""
+        return all(getattr(step, "recordable", True) for step in self.steps.values())
+
     def __call__(self, images: Tensor, segments: Tensor | None, rng: RandomStream) -> tuple[Tensor, Tensor | None]:
         for step in self.steps.values():
             images, segments = step(images, segments, rng)

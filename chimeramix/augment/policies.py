@@ -31,6 +31,8 @@ class Draw(NamedTuple):
 class _Policy:
     """Draws operations and applies them; subclasses say what is drawn and which magnitudes the levels stand for."""
 
+    recordable = False  # the host draws, so that only the operations drawn are computed
+
     def __init__(self) -> None:
         self._settings: dict[int, Tensor] = {}
 

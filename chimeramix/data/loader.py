@@ -51,6 +51,16 @@ class EpochLoader:
         return -(-self._repeated // self._batch_size) - (-self._unlabelled // self._batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
+        for index, labelled in self.positions():
+            yield self.batch(index, labelled)
+
+    def batch(self, index: torch.Tensor, labelled: bool) -> Batch:
+        """The images at these positions in the subset `[B]`, in fresh views."""
+        batch = self._views(index)
+        return batch if labelled else replace(batch, labelled=False)
+
+    def positions(self) -> Iterator[tuple[torch.Tensor, bool]]:
+        """What is left of the epoch as positions in the subset `[B]`, on its device, and whether these have labels."""
         device = self._views.subset.images.device
         if self._order is None:
             self._order = torch.randperm(self._repeated, generator=self._rng.host) % self._labelled
@@ -64,8 +74,7 @@ class EpochLoader:
             end = self._position + self._batch_size
             index = order[self._position : min(end, self._repeated) if labelled else end]
             self._position += len(index)
-            batch = self._views(index)
-            yield batch if labelled else replace(batch, labelled=False)
+            yield index, labelled
         self._order = None
 
     def state_dict(self) -> dict[str, Any]:

@@ -112,7 +112,7 @@ class ChimeraTraining:
         self.machine = machine
         for module in (self.network, self.discriminator, self.perceptual):
             module.to(machine.device)
-        if machine.compile:
+        if machine.fuses:
             for module in (self.network.encoder, self.network.decoder, self.discriminator):
                 module.compile()
         self._generator_step = Optimisation(
@@ -138,6 +138,11 @@ class ChimeraTraining:
             real = first.images if rng.coin(0.5) else partner.images
             losses["discriminator"] = self._update_discriminator(real, composition.detach())
         return losses
+
+    def advance(self) -> None:
+        """What the host does after a step: learning rates."""
+        self._generator_step.advance()
+        self._discriminator_step.advance()
 
     def compose(self, first: Batch, partner: Batch, rng: RandomStream) -> tuple[Tensor, Tensor]:
         """A fresh mask `[B, 1, S/4, S/4]` and the mixture decoded under it, `[B, 3, S, S]` in [-1, 1]."""

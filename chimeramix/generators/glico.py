@@ -118,7 +118,7 @@ class GlicoTraining:
         self.classifier.to(machine.device).train()
         if self.perceptual is not None:
             self.perceptual.to(machine.device)
-        if machine.compile:
+        if machine.fuses:
             self.network.decoder.compile()
             self.classifier.compile()
         codes = self.network.codes
@@ -162,6 +162,11 @@ class GlicoTraining:
         if self.unlabelled or self.transductive:
             losses.pop("classifier", None)  # the epoch's means need the same losses in every step
         return {name: loss.detach() for name, loss in losses.items()}
+
+    def advance(self) -> None:
+        """What the host does after a step: learning rates. The weak classifier's never changes."""
+        self._decoder_step.advance()
+        self._code_step.advance()
 
     @torch.no_grad()
     def preview(self, first: Batch, partner: Batch, rng: RandomStream) -> dict[str, Tensor]:

@@ -46,6 +46,7 @@ class SuperMixTraining:
     """
 
     needs_partners: ClassVar[bool] = False
+    recordable = False  # mixtures are made until enough are done
     mask = None
     include_self = True
 
@@ -117,7 +118,7 @@ class SuperMixTraining:
         self.network.make_room((total_steps - self._teacher_steps) * self.batch_size, self._num_classes)
         self.network.to(machine.device)
         self.teacher.to(machine.device)
-        if machine.compile:
+        if machine.fuses:
             self.teacher.compile()
         self._kernel = self._kernel.to(machine.device)
         self._teacher_step = Optimisation(
@@ -130,12 +131,17 @@ class SuperMixTraining:
 
     def step(self, batch: Batch, partner: Batch | None, rng: RandomStream) -> dict[str, Tensor]:
         """One update of the teacher, or a batch of mixtures."""
-        self._steps += 1
-        if self._steps <= self._teacher_steps:
+        if self._steps < self._teacher_steps:
             return self._train_teacher(batch)
         images, targets, done = self.mixtures(batch, rng)
         self.network.add(images[done], targets[done])  # offline: here the program may wait for the device
         return {"kept": done.float().mean()}
+
+    def advance(self) -> None:
+        """What the host does after a step: counting, learning rates."""
+        if self._steps < self._teacher_steps:
+            self._teacher_step.advance()
+        self._steps += 1
 
     def _train_teacher(self, batch: Batch) -> dict[str, Tensor]:
         self.teacher.train()

@@ -9,6 +9,11 @@ Rows = Tensor | slice
 """Indexes the samples of a batch: positions `[n]` int64, or all of them."""
 
 
+def may_look(values: Tensor) -> bool:
+    """Whether reading from the tensor makes nobody wait."""
+    return values.device.type == "cpu"
+
+
 def replace_rows(values: Tensor, chosen: Tensor, function: Callable[[Rows], Tensor]) -> Tensor:
     """`values` with `function(rows)` in the chosen samples.
 
@@ -20,7 +25,7 @@ def replace_rows(values: Tensor, chosen: Tensor, function: Callable[[Rows], Tens
         chosen: `[B]` bool.
         function: from n rows to `[n, ...]`, broadcastable to the values.
     """
-    if values.device.type != "cpu":
+    if not may_look(values):
         return torch.where(chosen.view(-1, *[1] * (values.ndim - 1)), function(slice(None)), values)
     rows = chosen.nonzero().squeeze(1)
     if len(rows) == 0:

@@ -47,14 +47,15 @@ def compare(results: list[Result], first: str, second: str) -> list[Comparison]:
         ]
         if differences:
             comparisons.append(
-                Comparison(result, other, len(differences), statistics.fmean(differences), _half_width(differences))
+                Comparison(result, other, len(differences), statistics.fmean(differences), half_width(differences))
             )
     if not comparisons:
         raise UserError(f"--compare: {first!r} and {second!r} have no split in common, so there is nothing to pair")
     return comparisons
 
 
-def _half_width(differences: list[float]) -> float | None:
+def half_width(differences: list[float]) -> float | None:
+    """Of the 95 % confidence interval around the mean of paired differences; None for a single one."""
     if len(differences) < 2:
         return None
     from scipy.stats import t  # not at the top: takes longer than the whole report

@@ -70,6 +70,9 @@ class ClassifierTraining:
         agree = logits.detach().argmax(1) == targets.argmax(1)
         return {"loss": loss.detach(), "train_accuracy": agree.float().mean()}
 
+    def advance(self, samples: int) -> None:
+        self._optimisation.advance()
+
     def end_epoch(self, epoch: int) -> dict[str, Any]:
         last = epoch == self.epochs
         if not last and not (self._evaluate_every and epoch % self._evaluate_every == 0):

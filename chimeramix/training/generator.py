@@ -41,6 +41,8 @@ class Generator(Protocol):
 
     def step(self, first: Batch, partner: Batch | None, rng: RandomStream) -> dict[str, Tensor]: ...
 
+    def advance(self) -> None: ...
+
     def preview(self, first: Batch, partner: Batch, rng: RandomStream) -> dict[str, Tensor]: ...
 
     def state_dict(self) -> dict[str, Any]: ...
@@ -93,6 +95,9 @@ class GeneratorTraining:
     def step(self, batch: Batch) -> dict[str, Tensor]:
         partner = None if self._partners is None else self._partners(batch, self.generator.include_self)
         return self.generator.step(batch, partner, self._rng)
+
+    def advance(self, samples: int) -> None:
+        self.generator.advance()
 
     def end_epoch(self, epoch: int) -> dict[str, Any]:
         if epoch == self.epochs or (self._pictures_every and epoch % self._pictures_every == 0):

@@ -19,6 +19,7 @@ from chimeramix.machine import Machine
 from chimeramix.streams import RunStreams
 from chimeramix.training.checkpoint import first_line, save_checkpoint
 from chimeramix.training.metrics import EpochMeans, MetricsFile
+from chimeramix.training.recording import CudaGraphs, RecordedSteps
 from chimeramix.training.stopping import StopRequest
 from chimeramix.training.tracking import Tracker
 from chimeramix.types import Batch
@@ -38,7 +39,12 @@ class Training(Protocol):
     def learning_rate(self) -> float: ...
 
     def step(self, batch: Batch) -> dict[str, Tensor]:
-        """One update; returns scalars on the device."""
+        """The device's part of an update; returns scalars on the device. Where steps are recorded, the host's part of
+        this is not repeated, but for random streams' coins."""
+        ...
+
+    def advance(self, samples: int) -> None:
+        """The host's part, after a step on so many images."""
         ...
 
     def end_epoch(self, epoch: int) -> dict[str, Any]:
@@ -78,7 +84,15 @@ def fit(
     """
     path = folder / "checkpoint.pt"
     means = EpochMeans(machine.device)
-    done: dict[str, Any] = {"epoch": 0, "step": 0, "seconds": 0.0, "epoch_seconds": 0.0, "metrics_size": 0, "last": {}}
+    done: dict[str, Any] = {
+        "epoch": 0,
+        "step": 0,
+        "epoch_samples": 0,
+        "seconds": 0.0,
+        "epoch_seconds": 0.0,
+        "metrics_size": 0,
+        "last": {},
+    }
 
     if state is not None:
         try:
@@ -110,15 +124,18 @@ def fit(
         save_checkpoint(path, state)
         progress(done["step"], steps)
 
+    step = steps_of(training, means, streams, machine)
     steps = training.epochs * len(training.loader)
     log_every = math.ceil(training.epochs / _MOST_LOG_LINES)
     bar = tqdm(total=steps, initial=done["step"], unit="step", disable=not sys.stderr.isatty(), dynamic_ncols=True)
-    with bar, logging_redirect_tqdm(), StopRequest() as stop:
+    with bar, logging_redirect_tqdm(), StopRequest() as stop, machine.own_stream():
         progress(done["step"], steps)
         clock = saved = time.monotonic()
         while done["epoch"] < training.epochs:
-            for batch in training.loader:
-                means.add(training.step(batch), len(batch))
+            for index, labelled in training.loader.positions():
+                step(index, labelled)
+                training.advance(len(index))
+                done["epoch_samples"] += len(index)
                 done["step"] += 1
                 bar.update()
                 now = time.monotonic()
@@ -139,7 +156,7 @@ def fit(
                 "lr": training.learning_rate,
                 **values,
                 "seconds": round(done["epoch_seconds"], 3),
-                "images_per_second": round(means.samples / max(done["epoch_seconds"], 1e-9), 1),
+                "images_per_second": round(done["epoch_samples"] / max(done["epoch_seconds"], 1e-9), 1),
                 **training.end_epoch(done["epoch"]),
             }
             _check_finite(record.get("test", {}), folder, done["epoch"])
@@ -147,7 +164,7 @@ def fit(
             tracker.log(record)
             progress(done["step"], steps)
             done["seconds"] += done["epoch_seconds"]
-            done["epoch_seconds"] = 0.0
+            done["epoch_seconds"], done["epoch_samples"] = 0.0, 0
             done["last"] = record
             means.clear()
             if done["epoch"] % log_every == 0 or done["epoch"] == training.epochs:
@@ -159,6 +176,18 @@ def fit(
         if stop.signal_number is not None:
             raise Interrupted(stop.signal_number)
     return {**done["last"], "seconds": round(done["seconds"], 3)}
+
+
+def steps_of(
+    training: Training, means: EpochMeans, streams: RunStreams, machine: Machine
+) -> Callable[[Tensor, bool], None]:
+    """The device's part of a step, from the batch's positions in the subset `[B]` and whether they have labels to the
+    epoch's means; where the machine is to record, recorded."""
+
+    def step(index: Tensor, labelled: bool) -> None:
+        means.add(training.step(training.loader.batch(index, labelled)), len(index))
+
+    return RecordedSteps(step, streams, CudaGraphs()) if machine.records else step
 
 
 def _check_finite(figures: dict[str, float], folder: Path, epoch: int) -> None:

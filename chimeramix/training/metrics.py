@@ -13,37 +13,42 @@ from chimeramix.files import write_failure
 
 
 class EpochMeans:
-    """Sample-weighted means of named scalars; adding reads nothing back from the device."""
+    """Sample-weighted means of named scalars; adding happens on the device, in place, and reads nothing back."""
 
     def __init__(self, device: torch.device) -> None:
         # Apple's GPUs have no float64.
         self._dtype = torch.float32 if device.type == "mps" else torch.float64
         self._device = device
-        self.clear()
+        self._sums: dict[str, tuple[Tensor, Tensor]] = {}  # by name: of values times samples, of samples
 
     def clear(self) -> None:
-        self._sums: dict[str, Tensor] = {}
-        self.samples = 0
+        for total, samples in self._sums.values():
+            total.zero_()
+            samples.zero_()
 
     def add(self, values: dict[str, Tensor], samples: int) -> None:
         for name, value in values.items():
-            weighted = value.to(self._dtype) * samples
-            self._sums[name] = self._sums[name] + weighted if name in self._sums else weighted
-        self.samples += samples
+            if name not in self._sums:
+                self._sums[name] = self._zero(), self._zero()
+            total, count = self._sums[name]
+            total.add_(value, alpha=samples)
+            count.add_(samples)
 
     def read(self) -> dict[str, float]:
-        """One synchronisation for all values."""
+        """One synchronisation for all values. A value that was not added since `clear` is not there."""
         if not self._sums:
             return {}
-        means = (torch.stack(list(self._sums.values())) / self.samples).tolist()
-        return dict(zip(self._sums, means, strict=True))
+        sums = torch.stack([torch.stack(pair) for pair in self._sums.values()]).tolist()
+        return {name: total / count for name, (total, count) in zip(self._sums, sums, strict=True) if count}
+
+    def _zero(self) -> Tensor:
+        return torch.zeros((), dtype=self._dtype, device=self._device)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"sums": self._sums, "samples": self.samples}
+        return {name: list(pair) for name, pair in self._sums.items()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self._sums = {name: value.to(self._device) for name, value in state["sums"].items()}
-        self.samples = state["samples"]
+        self._sums = {name: (pair[0].to(self._device), pair[1].to(self._device)) for name, pair in state.items()}
 
 
 class MetricsFile:

@@ -93,6 +93,8 @@ class MixMatchTraining(ClassifierTraining):
         self._rng = rng
         self.averaged = copy.deepcopy(self.model).requires_grad_(False)
         self._seen = 0
+        self._weight = torch.zeros((), device=self._machine.device)
+        self._set_weight()
 
     def step(self, batch: Batch) -> dict[str, Tensor]:
         count, procedure = len(batch), self._procedure
@@ -107,8 +109,7 @@ class MixMatchTraining(ClassifierTraining):
             logits = self._interleaved(images)
         supervised = self._loss(logits[:count], targets[:count])
         unsupervised = (logits[count:].softmax(1) - targets[count:]).square().mean()
-        self._optimisation.minimise(supervised + procedure.weight_after(self._seen) * unsupervised)
-        self._seen += count
+        self._optimisation.minimise(supervised + self._weight * unsupervised)
         self._update_average()
         agree = logits[:count].detach().argmax(1) == targets[:count].argmax(1)
         return {
@@ -116,6 +117,15 @@ class MixMatchTraining(ClassifierTraining):
             "unlabelled_loss": unsupervised.detach(),
             "train_accuracy": agree.float().mean(),
         }
+
+    def advance(self, samples: int) -> None:
+        super().advance(samples)
+        self._seen += samples
+        self._set_weight()
+
+    def _set_weight(self) -> None:
+        # On the device, so that a recorded step finds it changed.
+        self._weight.fill_(self._procedure.weight_after(self._seen))
 
     def _mix(self, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """MixUp of all with all; the first image has the larger share."""
@@ -158,6 +168,7 @@ class MixMatchTraining(ClassifierTraining):
         super().load_state_dict(state)
         self.averaged.load_state_dict(state["averaged"])
         self._seen = state["seen"]
+        self._set_weight()
 
 
 @contextmanager

@@ -115,6 +115,7 @@ def test_first_the_teacher_then_the_pool() -> None:
     rng = RandomStream(0)
     assert set(training.step(quarters(), None, rng)) == {"teacher", "teacher_accuracy"}
     assert training.network.count == 0
+    training.advance()
     losses = training.step(quarters(), None, rng)
     assert losses["kept"] == 1
     assert training.network.count == 8

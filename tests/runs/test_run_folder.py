@@ -167,6 +167,8 @@ class Nothing:
     def step(self, batch: Batch) -> dict[str, torch.Tensor]:
         return {"loss": torch.ones(())}
 
+    def advance(self, samples: int) -> None: ...
+
     def end_epoch(self, epoch: int) -> dict[str, Any]:
         return {}
 

@@ -17,7 +17,6 @@ def test_means_are_weighted_by_samples() -> None:
     means = EpochMeans(CPU)
     for value, samples in ((1.0, 10), (2.0, 10), (6.0, 4)):
         means.add({"loss": torch.tensor(value), "negative": torch.tensor(-value)}, samples)
-    assert means.samples == 24
     assert means.read() == pytest.approx({"loss": 54 / 24, "negative": -54 / 24})
 
 

@@ -1,0 +1,263 @@
+"""Recorded steps. There is no GPU here: a tape stands for CUDA graphs and, as they do, repeats what the device did,
+under the same addresses, without running a line of Python."""
+
+import copy
+from collections import Counter
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from benchmarks.synthetic import Noise, parts_of, with_segments
+from chimeramix.assembly import Parts
+from chimeramix.config import compose_settings
+from chimeramix.errors import UserError
+from chimeramix.machine import Machine
+from chimeramix.mixing import rows
+from chimeramix.optimize import Optimisation
+from chimeramix.streams import RandomStream, RunStreams
+from chimeramix.training import loop
+from chimeramix.training.metrics import EpochMeans
+from chimeramix.training.recording import RecordedSteps, Replay
+from chimeramix.training.schedules import Cosine
+
+CPU = torch.device("cpu")
+EXPERIMENTS = sorted(
+    str(path.relative_to("conf/experiment").with_suffix("")) for path in Path("conf/experiment").rglob("*.yaml")
+)
+EPOCHS = 16
+NETWORKS = {"model", "averaged", "network", "discriminator", "classifier"}
+READS = {"_local_scalar_dense", "nonzero", "equal", "is_same_size", "_unique2", "unique_consecutive", "bincount"}
+COPIES_FROM_HOST = {"lift_fresh", "lift_fresh_copy"}
+
+
+class Tape(TorchDispatchMode):
+    """Writes down all operations, and refuses those with which the host would wait for a GPU."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.operations: list[tuple[Any, ...]] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = func.__name__.split(".")[0]
+        assert name not in READS, f"{name} reads from the device"
+        assert name not in COPIES_FROM_HOST, f"{name} copies from the host"
+        result = func(*args, **(kwargs or {}))
+        self.operations.append((func, args, kwargs or {}, result))
+        return result
+
+    @torch.no_grad()
+    def replay(self) -> None:
+        for func, args, kwargs, before in self.operations:
+            result = func(*args, **kwargs)
+            for old, new in zip(tree_leaves(before), tree_leaves(result), strict=True):
+                if isinstance(old, Tensor) and old.data_ptr() != new.data_ptr():  # neither a view nor in place
+                    old.copy_(new)
+
+
+class Tapes:
+    """In the place of `CudaGraphs`."""
+
+    def __init__(self) -> None:
+        self.replays: Counter[int] = Counter()
+
+    def __call__(self, work: Callable[[], None], generators: list[torch.Generator]) -> Replay:
+        number = len(self.replays)
+        self.replays[number] = 0
+        with Tape() as tape:
+            work()
+
+        def replay() -> None:
+            self.replays[number] += 1
+            tape.replay()
+
+        return replay
+
+
+@pytest.fixture(autouse=True)
+def like_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Streams have two generators, no code looks at tensors' values, and labels become one-hot unchecked."""
+    plain = RandomStream.__init__
+
+    def with_two_generators(self: RandomStream, seed: int, device: torch.device | str = "cpu") -> None:
+        plain(self, seed, device)
+        self.device = torch.Generator().manual_seed(seed)
+
+    def one_hot(labels: Tensor, classes: int) -> Tensor:
+        return (labels.unsqueeze(-1) == torch.arange(classes)).long()
+
+    monkeypatch.setattr(RandomStream, "__init__", with_two_generators)
+    monkeypatch.setattr(rows, "may_look", lambda values: False)
+    monkeypatch.setattr("torch.nn.functional.one_hot", one_hot)
+
+
+def trained(parts: Parts, machine: Machine, epochs: int = EPOCHS) -> tuple[dict[str, Any], list[dict[str, float]]]:
+    """The training's state after some epochs, without its optimisers', and the epochs' means."""
+    means, records = EpochMeans(CPU), []
+    step = loop.steps_of(parts.training, means, parts.streams, machine)
+    for _ in range(epochs):
+        for index, labelled in parts.training.loader.positions():
+            step(index, labelled)
+            parts.training.advance(len(index))
+        records.append(means.read())
+        means.clear()
+    state = parts.training.state_dict()
+    return {name: value for name, value in state.items() if name in NETWORKS}, records
+
+
+def small(role: str, experiment: str, machine: Machine, folder: Path, *overrides: str) -> Parts:
+    """Epochs of two batches of 6 images and one of 3."""
+    words = [f"+experiment={experiment}", *overrides]
+    generator = compose_settings("classifier", ["+dataset=cifair10", *words]).values["generator"]
+    if generator is not None:
+        words.append("generator.image_size=32")
+        if generator["_target_"].endswith("ChimeraTraining"):
+            words += ["generator.features=4", "generator.discriminator.features=4"]
+    recipe = ["batch_size=6", "epoch_labels_per_class=5", f"epochs={EPOCHS}"]
+    if role == "generator":
+        words += [f"generator.{word}" for word in recipe]
+    else:
+        words += ["model=wideresnet_10_2", "model.width=1", *recipe]
+    parts = parts_of(role, machine, folder, *words, source=Noise(classes=3, per_class=5, test=6))
+    return with_segments(parts, machine)
+
+
+def assert_same(one: Any, other: Any) -> None:
+    for left, right in zip(tree_leaves(one), tree_leaves(other), strict=True):
+        assert torch.equal(left, right) if isinstance(left, Tensor) else left == right
+
+
+@pytest.fixture
+def tapes(monkeypatch: pytest.MonkeyPatch) -> Tapes:
+    made = Tapes()
+    monkeypatch.setattr(loop, "CudaGraphs", lambda: made)
+    return made
+
+
+def both_ways(
+    role: str, experiment: str, folder: Path, *overrides: str, precision: str = "fp32"
+) -> list[tuple[dict[str, Any], list[dict[str, float]]]]:
+    """The same training without and with recording."""
+    machines = Machine(CPU, precision), Machine(CPU, precision, "graphs")
+    return [trained(small(role, experiment, machine, folder, *overrides), machine) for machine in machines]
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_every_experiment_trains_to_the_same_bits(experiment: str, tapes: Tapes, tmp_path: Path) -> None:
+    assert_same(*both_ways("classifier", experiment, tmp_path))
+    assert sum(tapes.replays.values()) >= 10
+
+
+@pytest.mark.parametrize("experiment", ["chimeramix_grid", "chimeramix_segmentation", "glico"])
+def test_generators_train_to_the_same_bits(experiment: str, tapes: Tapes, tmp_path: Path) -> None:
+    assert_same(*both_ways("generator", experiment, tmp_path))
+    assert sum(tapes.replays.values()) >= 10
+
+
+@pytest.mark.parametrize("role", ["generator", "classifier"])
+def test_half_precision_too(role: str, tapes: Tapes, tmp_path: Path) -> None:
+    assert_same(*both_ways(role, "chimeramix_grid", tmp_path, precision="bf16"))
+    assert sum(tapes.replays.values()) >= 10
+
+
+def test_the_scale_of_fp16s_loss_changes_on_the_device() -> None:
+    """A step overflows while it is replayed: that one is left out, the scale is halved, the next ones go on."""
+    weights, scales, tapes = [], [], Tapes()
+    for compile in (False, "graphs"):
+        machine = Machine(CPU, "fp16", compile)
+        weight, factors = torch.nn.Parameter(torch.ones(1)), torch.ones(12)
+        factors[9] = 1e37  # times the scale of 65536 this is infinite
+        optimisation = Optimisation([weight], partial(torch.optim.SGD, lr=0.1), Cosine(), 12, machine)
+
+        def step(
+            index: Tensor,
+            labelled: bool,
+            weight: Tensor = weight,
+            factors: Tensor = factors,
+            optimisation: Optimisation = optimisation,
+        ) -> None:
+            optimisation.minimise((weight * factors[index]).sum())
+
+        take = RecordedSteps(step, RunStreams(0, CPU), tapes) if machine.records else step
+        for number in range(12):
+            take(torch.tensor([number]), True)
+            optimisation.advance()
+        weights.append(weight.detach())
+        scales.append(optimisation.state_dict()["scaler"]["scale"])
+    expected = 1 - sum(0.1 * Cosine()(number / 12) for number in range(12) if number != 9)
+    assert weights[0] == weights[1] == pytest.approx(expected)
+    assert scales == [32768, 32768]
+    assert sum(tapes.replays.values()) == 8
+
+
+def test_a_restored_training_records_anew_and_ends_with_the_same_bits(tapes: Tapes, tmp_path: Path) -> None:
+    machine = Machine(CPU, compile="graphs")
+    whole, half, rest = (small("classifier", "chimeramix_grid", machine, tmp_path) for _ in range(3))
+    expected, _ = trained(whole, machine)
+    trained(half, machine, EPOCHS // 2)
+    rest.training.load_state_dict(copy.deepcopy(half.training.state_dict()))
+    rest.streams.load_state_dict(half.streams.state_dict())
+    assert_same(trained(rest, machine, EPOCHS - EPOCHS // 2)[0], expected)
+
+
+def test_each_course_is_recorded_once_after_three_runs() -> None:
+    """Courses: a fair coin, and after heads another one; the second batch size has courses of its own."""
+    streams = RunStreams(0, CPU)
+    rng, runs, tapes = streams["mixing"], Counter[str](), Tapes()
+    taken: list[str] = []
+
+    def step(index: Tensor, labelled: bool) -> None:
+        course = f"{len(index)}{rng.coin(0.5):d}"
+        if course.endswith("1"):
+            course += f"{rng.coin(0.5):d}"
+        runs[course] += 1
+        taken.append(course)
+
+    recorded = RecordedSteps(step, streams, tapes)
+    for number in range(200):
+        recorded(torch.arange(5 if number % 4 else 2), True)
+    assert set(runs) == {f"{size}{coins}" for size in (2, 5) for coins in ("0", "10", "11")}
+    assert set(runs.values()) == {4}  # three by themselves, one while it is recorded
+    assert sum(tapes.replays.values()) == 200 - 6 * 4
+
+
+def test_coins_are_those_of_plain_steps() -> None:
+    """Tossed ahead, they come from the same stream in the same order, whatever the steps do with them."""
+    streams, plain = RunStreams(0, CPU), RunStreams(0, CPU)
+    heads = torch.zeros(())
+
+    def step(index: Tensor, labelled: bool) -> None:
+        for _ in range(2):
+            if streams["mixing"].coin(0.3):
+                heads.add_(1)
+
+    streams["mixing"]
+    recorded = RecordedSteps(step, streams, Tapes())
+    for _ in range(100):
+        recorded(torch.arange(1), True)
+    assert heads == sum(plain["mixing"].coin(0.3) for _ in range(200))
+
+
+@pytest.mark.parametrize(
+    ("role", "overrides", "complaint"),
+    [
+        ("classifier", ["+experiment=baseline", "augment=autoaugment"], "augment decides"),
+        ("generator", ["+experiment=supermix"], "generator decides"),
+        (
+            "classifier",
+            ["+experiment=baseline", "optimizer._target_=torch.optim.SGD", "+optimizer.fused=false"],
+            "fused",
+        ),
+    ],
+)
+def test_what_cannot_be_recorded_is_refused(role: str, overrides: list[str], complaint: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=complaint) as error:
+        parts_of(role, Machine(CPU, compile="graphs"), tmp_path, *overrides)
+    assert "machine.compile=graphs" in str(error.value)
+    assert "machine.compile=true" in str(error.value)
