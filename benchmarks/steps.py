@@ -138,11 +138,12 @@ def bare_step(name: str, parts: Parts, machine: Machine) -> Callable[[], None]:
     return classifier_step(parts, first, partner if name == "classifier, mixing" else None, machine)
 
 
-def times(name: str, folder: Path, machine: Machine, rounds: int) -> dict[str, float]:
-    """Medians in ms of the product's step and of the bare loop's, and the ratio of their times round by round."""
+def times(name: str, folder: Path, machine: Machine, plain: Machine, rounds: int) -> dict[str, float]:
+    """Medians in ms of the product's step and of the bare loop's on a machine that neither compiles nor records, and
+    the ratio of their times round by round."""
     role, _, overrides = STEPS[name]
-    product, bare = (with_segments(parts_of(role, machine, folder, *overrides), machine) for _ in range(2))
-    calls = product_step(product, machine), bare_step(name, bare, machine)
+    product, bare = (with_segments(parts_of(role, one, folder, *overrides), one) for one in (machine, plain))
+    calls = product_step(product, machine), bare_step(name, bare, plain)
     repeats = 50 if machine.device.type == "cuda" else 5 if role == "classifier" else 1
     measured = [[milliseconds(call, repeats, machine.device) for call in calls] for _ in range(rounds + 1)][1:]
     ours, theirs = zip(*measured, strict=True)
@@ -159,16 +160,19 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--precision", default="fp32", choices=["fp32", "bf16", "fp16"])
+    parser.add_argument("--compile", default="false", choices=["false", "true", "graphs", "full"])
     parser.add_argument("--rounds", type=int, default=7)
     options = parser.parse_args()
-    machine = Machine.choose(options.device, options.precision)
-    machine.make_reproducible()
+    plain = Machine.choose(options.device, options.precision)
+    plain.make_reproducible()
+    compile = {"false": False, "true": True}.get(options.compile, options.compile)
+    machine = Machine.choose(options.device, options.precision, compile)
     rows: dict[str, dict[str, float]] = {}
     with tempfile.TemporaryDirectory() as folder:
         for name, (_, size, _) in STEPS.items():
             rows[name] = {"batch": size, **work(name, Path(folder))}
             if not options.flops_only:
-                rows[name] |= times(name, Path(folder), machine, options.rounds)
+                rows[name] |= times(name, Path(folder), machine, plain, options.rounds)
     if options.json:
         print(json.dumps(rows, indent=2))
     else:
@@ -180,6 +184,8 @@ def main() -> None:
     if not options.flops_only:
         command = f"python -m benchmarks.steps --device {options.device} --precision {options.precision}"
         name = f"steps-{options.precision}"
+        if options.compile != "false":
+            command, name = f"{command} --compile {options.compile}", f"{name}-{options.compile}"
         path = write(name, machine.device, {"command": f"{command} --rounds {options.rounds}", "steps": rows})
         print(path, file=sys.stderr)
 

@@ -104,9 +104,8 @@ def classifier_parts(run: Run) -> Parts:
     num_classes = len(data.classes)
     mixer = build.mixer(values, views, run.streams, num_classes, network)
 
-    model = build.model(values, num_classes).to(machine.device)
-    if machine.fuses:
-        model.compile()
+    model = build.model(values, num_classes).to(machine.device).to(memory_format=machine.memory_format)
+    machine.compile_networks(model)
     repeats = epoch_repeats(values["epoch_labels_per_class"], data.smallest_class)
     loader = EpochLoader(views, values["batch_size"], repeats, run.streams["order"])
     loss = build.loss(values, num_classes).to(machine.device)

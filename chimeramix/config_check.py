@@ -19,7 +19,8 @@ from hydra.errors import InstantiationException
 
 from chimeramix.errors import UserError
 
-_PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+_PRECISIONS = ("auto", "fp32", "tf32", "bf16", "fp16")
+_COMPILE = ("false", "true", "graphs", "full")
 _WANDB_MODES = ("disabled", "online", "offline")
 
 # What the run hands to a constructor; a configuration cannot set it.
@@ -93,6 +94,7 @@ def check_values(values: dict[str, Any]) -> None:
         if value < 0:
             raise UserError(f"monitor.{key}={value}: must not be negative")
     _check_choice("machine.precision", values["machine"]["precision"], _PRECISIONS)
+    _check_choice("machine.compile", _show(values["machine"]["compile"]), _COMPILE)
     _check_choice("wandb.mode", values["wandb"]["mode"], _WANDB_MODES)
 
 

@@ -160,7 +160,17 @@ CLASSIFIER_MISTAKES = {
         (DIGITS, "+experiment=chimeramix_segmentation", "mask.select=rang"),
         "mask.select=rang: must be range or one or bernoulli; did you mean range?",
     ),
-    "precision": ((*BASELINE, "machine.precision=fp8"), "machine.precision=fp8: must be auto or fp32 or bf16 or fp16"),
+    "precision": (
+        (*BASELINE, "machine.precision=fp8"),
+        "machine.precision=fp8: must be auto or fp32 or tf32 or bf16 or fp16",
+    ),
+    "compile": (
+        (*BASELINE, "machine.compile=graph"),
+        "machine.compile=graph: must be false or true or graphs or full",
+        "did you mean graphs?",
+    ),
+    "graphs without a GPU": ((*BASELINE, "machine.compile=graphs", "machine.device=cpu"), "needs a CUDA GPU"),
+    "tf32 without a GPU": ((*BASELINE, "machine.precision=tf32", "machine.device=cpu"), "needs a CUDA GPU"),
     "wandb": ((*BASELINE, "wandb.mode=ofline"), "wandb.mode=ofline", "did you mean offline?"),
     # Ranges.
     "no labels": ((*BASELINE, "max_labels_per_class=0"), "max_labels_per_class=0: must be at least 1"),

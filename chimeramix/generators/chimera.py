@@ -112,9 +112,7 @@ class ChimeraTraining:
         self.machine = machine
         for module in (self.network, self.discriminator, self.perceptual):
             module.to(machine.device)
-        if machine.fuses:
-            for module in (self.network.encoder, self.network.decoder, self.discriminator):
-                module.compile()
+        machine.compile_networks(self.network.encoder, self.network.decoder, self.discriminator)
         self._generator_step = Optimisation(
             self.network.parameters(), self._optimizer, self._schedule, total_steps, machine
         )

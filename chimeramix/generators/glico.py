@@ -118,9 +118,7 @@ class GlicoTraining:
         self.classifier.to(machine.device).train()
         if self.perceptual is not None:
             self.perceptual.to(machine.device)
-        if machine.fuses:
-            self.network.decoder.compile()
-            self.classifier.compile()
+        machine.compile_networks(self.network.decoder, self.classifier)
         codes = self.network.codes
         others = [parameter for parameter in self.network.parameters() if parameter is not codes]
         for_decoder, for_codes, for_classifier = self._optimizers

@@ -118,8 +118,7 @@ class SuperMixTraining:
         self.network.make_room((total_steps - self._teacher_steps) * self.batch_size, self._num_classes)
         self.network.to(machine.device)
         self.teacher.to(machine.device)
-        if machine.fuses:
-            self.teacher.compile()
+        machine.compile_networks(self.teacher)
         self._kernel = self._kernel.to(machine.device)
         self._teacher_step = Optimisation(
             self.teacher.parameters(), self._optimizer, self._schedule, self._teacher_steps, machine

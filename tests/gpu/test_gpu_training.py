@@ -1,4 +1,4 @@
-"""Training on a CUDA device: no synchronisation inside a step, the same bits twice."""
+"""Training on a CUDA device: no synchronisation inside a step, the same bits twice, recorded or not."""
 
 from pathlib import Path
 
@@ -6,12 +6,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from chimeramix import build
 from chimeramix.config import compose_settings
-from chimeramix.data.views import SameClassPartners
 from chimeramix.machine import Machine
 from chimeramix.runs import train
-from chimeramix.streams import RunStreams
+from chimeramix.training.loop import steps_of
+from chimeramix.training.metrics import EpochMeans
+from tests.training.small import EXPERIMENTS, WITH_GENERATOR, assert_same, small, trained
 
 pytestmark = [
     pytest.mark.gpu,
@@ -30,41 +30,52 @@ TINY = [
 ]
 
 
-@pytest.mark.parametrize("experiment", ["chimeramix_grid", "chimeramix_segmentation"])
-def test_a_generator_step_does_not_wait_for_the_device(experiment: str, tmp_path: Path) -> None:
-    values = compose_settings("classifier", [*TINY, f"+experiment={experiment}"]).values
-    machine = Machine.choose("cuda", "fp32")
-    source = build.source(values)
-    data = build.training_images(source, values)
-    generator = build.generator(values)
-    streams = RunStreams(0, machine.device)
-    subset = build.subset(data, generator.image_size).to(machine.device)
-    views = build.views(subset, generator.augment, source, streams)
-    segments = build.segments(data, generator.image_size, generator.mask, source, tmp_path, workers=1)
-    if segments is not None:
-        views.attach_segments(segments)
-    partners = SameClassPartners(views, streams["partners"])
-    generator.prepare(machine, 10)
-    index = torch.arange(8, device=machine.device)
+TRAININGS = [
+    *(("generator", experiment, ()) for experiment in WITH_GENERATOR),
+    *(("classifier", experiment, ()) for experiment in EXPERIMENTS),
+    *(("classifier", "baseline", (f"augment={policy}",)) for policy in ("autoaugment", "trivialaugment")),
+]
 
-    def step() -> None:
-        first = views(index)
-        generator.step(first, partners(first, include_self=True), streams["mixing"])
 
-    step()  # the first call may set up libraries
+@pytest.mark.parametrize(("role", "experiment", "overrides"), TRAININGS)
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+def test_no_step_waits_for_the_device(
+    role: str, experiment: str, overrides: tuple[str, ...], precision: str, tmp_path: Path
+) -> None:
+    machine = Machine.choose("cuda", precision)
+    parts = small(role, experiment, machine, tmp_path, *overrides)
+    step = steps_of(parts.training, EpochMeans(machine.device), parts.streams, machine)
+    trained(parts, machine, epochs=8)  # the first steps may set up libraries
+    positions = list(parts.training.loader.positions())
     torch.cuda.synchronize()
     torch.cuda.set_sync_debug_mode("error")
     try:
-        step()
+        for index, labelled in positions * 3:
+            step(index, labelled)
+            parts.training.advance(len(index))
     finally:
         torch.cuda.set_sync_debug_mode("default")
 
 
+@pytest.mark.parametrize(("role", "experiment"), [training[:2] for training in TRAININGS if not training[2]])
+@pytest.mark.parametrize("precision", ["tf32", "bf16"])
+def test_recorded_steps_end_with_the_bits_of_plain_ones(
+    role: str, experiment: str, precision: str, tmp_path: Path
+) -> None:
+    results = []
+    for compile in (False, "graphs"):
+        machine = Machine.choose("cuda", precision, compile)
+        machine.make_reproducible()
+        results.append(trained(small(role, experiment, machine, tmp_path), machine))
+    assert_same(*results)
+
+
 @pytest.mark.parametrize("experiment", ["chimeramix_grid", "chimeramix_segmentation"])
-def test_two_trainings_end_with_the_same_bits(experiment: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("compile", ["false", "graphs"])
+def test_two_trainings_end_with_the_same_bits(experiment: str, compile: str, tmp_path: Path) -> None:
     weights = []
     for runs in (tmp_path / "first", tmp_path / "second"):
-        overrides = [*TINY, f"+experiment={experiment}", f"machine.runs_dir={runs}"]
+        overrides = [*TINY, f"+experiment={experiment}", f"machine.runs_dir={runs}", f"machine.compile={compile}"]
         for role in ("generator", "classifier"):
             train(compose_settings(role, [word for word in overrides if role == "classifier" or word != "epochs=2"]))
         weights.append([load_file(next(runs.rglob(f"{role}.safetensors"))) for role in ("generator", "classifier")])

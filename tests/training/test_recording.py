@@ -14,25 +14,18 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from benchmarks.synthetic import Noise, parts_of, with_segments
-from chimeramix.assembly import Parts
-from chimeramix.config import compose_settings
+from benchmarks.synthetic import parts_of
 from chimeramix.errors import UserError
 from chimeramix.machine import Machine
 from chimeramix.mixing import rows
 from chimeramix.optimize import Optimisation
 from chimeramix.streams import RandomStream, RunStreams
 from chimeramix.training import loop
-from chimeramix.training.metrics import EpochMeans
 from chimeramix.training.recording import RecordedSteps, Replay
 from chimeramix.training.schedules import Cosine
+from tests.training.small import EPOCHS, EXPERIMENTS, WITH_GENERATOR, assert_same, small, trained
 
 CPU = torch.device("cpu")
-EXPERIMENTS = sorted(
-    str(path.relative_to("conf/experiment").with_suffix("")) for path in Path("conf/experiment").rglob("*.yaml")
-)
-EPOCHS = 16
-NETWORKS = {"model", "averaged", "network", "discriminator", "classifier"}
 READS = {"_local_scalar_dense", "nonzero", "equal", "is_same_size", "_unique2", "unique_consecutive", "bincount"}
 COPIES_FROM_HOST = {"lift_fresh", "lift_fresh_copy"}
 
@@ -97,42 +90,6 @@ def like_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.nn.functional.one_hot", one_hot)
 
 
-def trained(parts: Parts, machine: Machine, epochs: int = EPOCHS) -> tuple[dict[str, Any], list[dict[str, float]]]:
-    """The training's state after some epochs, without its optimisers', and the epochs' means."""
-    means, records = EpochMeans(CPU), []
-    step = loop.steps_of(parts.training, means, parts.streams, machine)
-    for _ in range(epochs):
-        for index, labelled in parts.training.loader.positions():
-            step(index, labelled)
-            parts.training.advance(len(index))
-        records.append(means.read())
-        means.clear()
-    state = parts.training.state_dict()
-    return {name: value for name, value in state.items() if name in NETWORKS}, records
-
-
-def small(role: str, experiment: str, machine: Machine, folder: Path, *overrides: str) -> Parts:
-    """Epochs of two batches of 6 images and one of 3."""
-    words = [f"+experiment={experiment}", *overrides]
-    generator = compose_settings("classifier", ["+dataset=cifair10", *words]).values["generator"]
-    if generator is not None:
-        words.append("generator.image_size=32")
-        if generator["_target_"].endswith("ChimeraTraining"):
-            words += ["generator.features=4", "generator.discriminator.features=4"]
-    recipe = ["batch_size=6", "epoch_labels_per_class=5", f"epochs={EPOCHS}"]
-    if role == "generator":
-        words += [f"generator.{word}" for word in recipe]
-    else:
-        words += ["model=wideresnet_10_2", "model.width=1", *recipe]
-    parts = parts_of(role, machine, folder, *words, source=Noise(classes=3, per_class=5, test=6))
-    return with_segments(parts, machine)
-
-
-def assert_same(one: Any, other: Any) -> None:
-    for left, right in zip(tree_leaves(one), tree_leaves(other), strict=True):
-        assert torch.equal(left, right) if isinstance(left, Tensor) else left == right
-
-
 @pytest.fixture
 def tapes(monkeypatch: pytest.MonkeyPatch) -> Tapes:
     made = Tapes()
@@ -154,7 +111,7 @@ def test_every_experiment_trains_to_the_same_bits(experiment: str, tapes: Tapes,
     assert sum(tapes.replays.values()) >= 10
 
 
-@pytest.mark.parametrize("experiment", ["chimeramix_grid", "chimeramix_segmentation", "glico"])
+@pytest.mark.parametrize("experiment", WITH_GENERATOR)
 def test_generators_train_to_the_same_bits(experiment: str, tapes: Tapes, tmp_path: Path) -> None:
     assert_same(*both_ways("generator", experiment, tmp_path))
     assert sum(tapes.replays.values()) >= 10

@@ -1,0 +1,60 @@
+"""Trainings of seconds on noise, of every method."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_leaves
+
+from benchmarks.synthetic import Noise, parts_of, with_segments
+from chimeramix.assembly import Parts
+from chimeramix.config import compose_settings
+from chimeramix.machine import Machine
+from chimeramix.training import loop
+from chimeramix.training.metrics import EpochMeans
+
+EPOCHS = 16
+EXPERIMENTS = sorted(
+    str(path.relative_to("conf/experiment").with_suffix("")) for path in Path("conf/experiment").rglob("*.yaml")
+)
+WITH_GENERATOR = ("chimeramix_grid", "chimeramix_segmentation", "glico")
+NETWORKS = {"model", "averaged", "network", "discriminator", "classifier"}
+
+
+def trained(parts: Parts, machine: Machine, epochs: int = EPOCHS) -> tuple[dict[str, Any], list[dict[str, float]]]:
+    """The training's state after some epochs, without its optimisers', and the epochs' means."""
+    means, records = EpochMeans(machine.device), []
+    step = loop.steps_of(parts.training, means, parts.streams, machine)
+    with machine.own_stream():
+        for _ in range(epochs):
+            for index, labelled in parts.training.loader.positions():
+                step(index, labelled)
+                parts.training.advance(len(index))
+            records.append(means.read())
+            means.clear()
+    state = parts.training.state_dict()
+    return {name: value for name, value in state.items() if name in NETWORKS}, records
+
+
+def assert_same(one: Any, other: Any) -> None:
+    """To the bit, whatever nested containers hold."""
+    for left, right in zip(tree_leaves(one), tree_leaves(other), strict=True):
+        assert torch.equal(left, right) if isinstance(left, Tensor) else left == right
+
+
+def small(role: str, experiment: str, machine: Machine, folder: Path, *overrides: str) -> Parts:
+    """Epochs of two batches of 6 images and one of 3."""
+    words = [f"+experiment={experiment}", *overrides]
+    generator = compose_settings("classifier", ["+dataset=cifair10", *words]).values["generator"]
+    if generator is not None:
+        words.append("generator.image_size=32")
+        if generator["_target_"].endswith("ChimeraTraining"):
+            words += ["generator.features=4", "generator.discriminator.features=4"]
+    recipe = ["batch_size=6", "epoch_labels_per_class=5", f"epochs={EPOCHS}"]
+    if role == "generator":
+        words += [f"generator.{word}" for word in recipe]
+    else:
+        words += ["model=wideresnet_10_2", "model.width=1", *recipe]
+    parts = parts_of(role, machine, folder, *words, source=Noise(classes=3, per_class=5, test=6))
+    return with_segments(parts, machine)
