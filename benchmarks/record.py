@@ -1,5 +1,6 @@
 """How a measurement is made, on what, and where it is kept."""
 
+import argparse
 import json
 import os
 import platform
@@ -12,6 +13,8 @@ from typing import Any
 
 import torch
 import torchvision
+
+from chimeramix.machine import Machine
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -39,6 +42,30 @@ def _processor() -> str:
     return next(
         (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor()
     )
+
+
+def add_machine(parser: argparse.ArgumentParser) -> None:
+    """The options that choose how a benchmark computes."""
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--precision", default="fp32", choices=["fp32", "tf32", "bf16", "fp16"])
+    parser.add_argument("--compile", default="false", choices=["false", "true", "graphs", "full"])
+
+
+def machine_of(options: argparse.Namespace) -> Machine:
+    """The machine that they choose, set up as a run sets it up."""
+    compile = {"false": False, "true": True}.get(options.compile, options.compile)
+    machine = Machine.choose(options.device, options.precision, compile)
+    machine.make_reproducible()
+    return machine
+
+
+def words_of(options: argparse.Namespace) -> str:
+    return f"--device {options.device} --precision {options.precision} --compile {options.compile}"
+
+
+def variant(options: argparse.Namespace) -> str:
+    """Part of a result's name: `bf16`, `bf16-graphs`."""
+    return options.precision if options.compile == "false" else f"{options.precision}-{options.compile}"
 
 
 def milliseconds(call: Callable[[], object], repeats: int, device: torch.device) -> float:

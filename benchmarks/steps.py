@@ -18,6 +18,7 @@ import statistics
 import sys
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import chain, count
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.bare import classifier_step, generator_step
-from benchmarks.record import milliseconds, write
+from benchmarks.record import add_machine, machine_of, milliseconds, variant, words_of, write
 from benchmarks.synthetic import parts_of, with_segments
 from chimeramix.assembly import Parts
 from chimeramix.machine import Machine
@@ -158,15 +159,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--flops-only", action="store_true", help="count, measure no time")
     parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--precision", default="fp32", choices=["fp32", "bf16", "fp16"])
-    parser.add_argument("--compile", default="false", choices=["false", "true", "graphs", "full"])
+    add_machine(parser)
     parser.add_argument("--rounds", type=int, default=7)
     options = parser.parse_args()
-    plain = Machine.choose(options.device, options.precision)
-    plain.make_reproducible()
-    compile = {"false": False, "true": True}.get(options.compile, options.compile)
-    machine = Machine.choose(options.device, options.precision, compile)
+    machine = machine_of(options)
+    plain = replace(machine, compile=False)
     rows: dict[str, dict[str, float]] = {}
     with tempfile.TemporaryDirectory() as folder:
         for name, (_, size, _) in STEPS.items():
@@ -182,11 +179,8 @@ def main() -> None:
                 told += f"; {row['product_ms']:8.1f} ms, bare {row['bare_ms']:8.1f} ms, ratio {row['ratio']:.3f}"
             print(told)
     if not options.flops_only:
-        command = f"python -m benchmarks.steps --device {options.device} --precision {options.precision}"
-        name = f"steps-{options.precision}"
-        if options.compile != "false":
-            command, name = f"{command} --compile {options.compile}", f"{name}-{options.compile}"
-        path = write(name, machine.device, {"command": f"{command} --rounds {options.rounds}", "steps": rows})
+        command = f"python -m benchmarks.steps {words_of(options)} --rounds {options.rounds}"
+        path = write(f"steps-{variant(options)}", machine.device, {"command": command, "steps": rows})
         print(path, file=sys.stderr)
 
 

@@ -51,14 +51,22 @@ class Noise:
         return self._test
 
 
-def parts_of(role: str, machine: Machine, folder: Path, *overrides: str, source: Noise | None = None) -> Parts:
+def parts_of(
+    role: str,
+    machine: Machine,
+    folder: Path,
+    *overrides: str,
+    source: Noise | None = None,
+    dataset: str = "cifair10",
+) -> Parts:
     """What `train_<role>.py` would train with these overrides, on noise and with an untrained generator.
 
     Args:
-        overrides: such as `+experiment=baseline`; the data set's recipe is ciFAIR-10's.
+        overrides: such as `+experiment=baseline`.
         folder: where pictures would go.
+        dataset: whose recipe is followed.
     """
-    settings = compose_settings(role, ["+dataset=cifair10", "max_labels_per_class=null", *overrides])
+    settings = compose_settings(role, [f"+dataset={dataset}", "max_labels_per_class=null", *overrides])
     spec = {"role": role}
     source = source or Noise()
     streams = RunStreams(settings.values["seed"], machine.device)

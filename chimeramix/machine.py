@@ -154,5 +154,5 @@ def _keep_freed_memory() -> None:
     trim_threshold, top_pad, mmap_max = -1, -2, -4  # names of mallopt(3)
     libc = ctypes.CDLL(None)
     libc.mallopt(mmap_max, 0)
-    libc.mallopt(trim_threshold, 2**31 - 1)
+    libc.mallopt(trim_threshold, -1)  # never: 2^31 - 1, the largest threshold, is less than a step frees
     libc.mallopt(top_pad, 256 * 2**20)

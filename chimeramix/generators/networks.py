@@ -180,7 +180,7 @@ class PatchDiscriminator(nn.Sequential):
                 nn.Sequential(
                     convolution(channels, 2 * channels),
                     nn.InstanceNorm2d(2 * channels),
-                    nn.LeakyReLU(0.2, inplace=True),
+                    nn.LeakyReLU(0.2),
                 )
                 for channels in (features, 2 * features, 4 * features)
             ),
@@ -198,7 +198,8 @@ class PatchDiscriminator(nn.Sequential):
 
 def _normalised(channels: int, *layers: nn.Module) -> nn.Sequential:
     """The layers, which end with `channels` channels, followed by instance norm and ReLU."""
-    return nn.Sequential(*layers, nn.InstanceNorm2d(channels), nn.ReLU(inplace=True))
+    # Not in place: an instance norm's result is a view, whose gradient autograd then copies four times over.
+    return nn.Sequential(*layers, nn.InstanceNorm2d(channels), nn.ReLU())
 
 
 def _check(features: int, blocks: int = 0) -> None:

@@ -8,6 +8,8 @@ whatever positions are left (8x8 at 32 pixels), so any image size works.
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from chimeramix.models.dropout import Dropout
+
 
 class WideResNet(nn.Module):
     """WRN-depth-width: a 3x3 convolution, three groups of (depth - 4) / 6 blocks, pooling and a linear layer.
@@ -75,7 +77,7 @@ class WideBlock(nn.Module):
         self.conv1 = nn.Conv2d(before, after, 3, stride=stride, padding=1, bias=False)
         self.norm2 = nn.BatchNorm2d(after)
         # Without dropout none of its random numbers are drawn either.
-        self.dropout = nn.Dropout(dropout) if dropout else nn.Identity()
+        self.dropout = Dropout(dropout) if dropout else nn.Identity()
         self.conv2 = nn.Conv2d(after, after, 3, padding=1, bias=False)
         self.shortcut = None if before == after else nn.Conv2d(before, after, 1, stride=stride, bias=False)
 

@@ -1,0 +1,70 @@
+"""How fast batches are made: `python -m benchmarks.loader [--device cuda] [--batch 64]`.
+
+A pair is what a step of ChimeraMix needs: a view of an image and one of a same-class partner, cropped, flipped and
+normalised, with their superpixels where the mask takes some, and the mask. One process, no workers; superpixels were
+computed before. Images are noise of ciFAIR-10's shape, five a class; the generator's are enlarged to 64 pixels.
+"""
+
+import argparse
+import statistics
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.record import machine_of, milliseconds, write
+from benchmarks.synthetic import parts_of, with_segments
+from chimeramix.data.views import SameClassPartners
+from chimeramix.machine import Machine
+from chimeramix.streams import RandomStream
+
+# Pairs per second of the published loaders, the better of 0 and 2 worker processes, on 2 cores of another machine.
+PUBLISHED = {"generator, grid": 3520, "generator, seg": 485, "classifier, grid": 3497, "classifier, seg": 1053}
+
+
+def pairs(role: str, experiment: str, batch: int, machine: Machine, folder: Path) -> Callable[[], object]:
+    parts = with_segments(parts_of(role, machine, folder, f"+experiment={experiment}"), machine)
+    views, mask = parts.views, parts.mask
+    assert mask is not None
+    partners = SameClassPartners(views, RandomStream(0, machine.device))
+    rng = RandomStream(1, machine.device)
+    index = torch.arange(batch, device=machine.device) % len(views.subset)
+
+    def make() -> Any:
+        first = views(index)
+        partner = partners(first, include_self=True)
+        return mask(first, partner, 16, rng)
+
+    return make
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--batch", type=int, nargs="+", default=[10, 64, 512])
+    parser.add_argument("--rounds", type=int, default=7)
+    options = parser.parse_args()
+    options.precision, options.compile = "fp32", "false"
+    machine = machine_of(options)
+    rows: dict[str, dict[str, int]] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for role in ("generator", "classifier"):
+            for short, experiment in (("grid", "chimeramix_grid"), ("seg", "chimeramix_segmentation")):
+                row = {}
+                for batch in options.batch:
+                    make = pairs(role, experiment, batch, machine, Path(folder))
+                    milliseconds(make, 5, machine.device)
+                    times = [milliseconds(make, 20, machine.device) for _ in range(options.rounds)]
+                    row[f"batch {batch}"] = round(batch / statistics.median(times) * 1000)
+                rows[f"{role}, {short}"] = row
+                published = PUBLISHED[f"{role}, {short}"]
+                print(f"{role}, {short:5} {row} pairs/s; published code, elsewhere: {published}")
+    batches = " ".join(map(str, options.batch))
+    command = f"python -m benchmarks.loader --device {options.device} --batch {batches} --rounds {options.rounds}"
+    print(write("loader", machine.device, {"command": command, "pairs_per_second": rows}))
+
+
+if __name__ == "__main__":
+    main()

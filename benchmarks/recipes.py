@@ -1,0 +1,140 @@
+"""Whole trainings by the papers' recipes, in time and memory: `python -m benchmarks.recipes [--device cuda] [...]`.
+
+For each data set and method, at five images per class, of generator and classifier: milliseconds per step as the loop
+takes it, seconds per evaluation of the whole test set, the whole training from these, and the peak of memory: on a
+GPU what PyTorch allocated there, on a CPU the process' resident memory (in which Python and PyTorch have about 0.4 GB).
+Images are noise of the data set's shape, which costs what pictures cost. `--whole` trains to the end, evaluations and
+checkpoints included, and reports the time that this took. Every measurement is made in a process of its own.
+"""
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.record import add_machine, machine_of, milliseconds, variant, words_of, write
+from benchmarks.synthetic import Noise, parts_of, with_segments
+from chimeramix.assembly import Parts
+from chimeramix.machine import Machine
+from chimeramix.training.loop import fit, steps_of
+from chimeramix.training.metrics import EpochMeans
+from chimeramix.training.tracking import Tracker
+
+SHAPES = {"cifair10": (10, 32, 10_000), "cifair100": (100, 32, 10_000), "stl10": (10, 96, 8_000)}
+"""Classes, side in pixels, test images."""
+METHODS = {  # experiment: roles
+    "chimeramix_segmentation": ("generator", "classifier"),
+    "chimeramix_grid": ("generator", "classifier"),
+    "glico": ("generator", "classifier"),
+    "miamix": ("classifier",),
+    "baseline": ("classifier",),
+}
+EVALUATED_ON_CPU = 500  # images; the time is proportional to their number
+
+
+def made(role: str, dataset: str, experiment: str, machine: Machine, folder: Path, test: int) -> Parts:
+    classes, side, _ = SHAPES[dataset]
+    source = Noise(classes, 5, side, test)
+    words = [f"+experiment={experiment}"]
+    if experiment == "glico":
+        words.append(f"generator.image_size={side}")
+    return with_segments(parts_of(role, machine, folder, *words, source=source, dataset=dataset), machine)
+
+
+def steps(parts: Parts, machine: Machine, repeats: int) -> float:
+    """Milliseconds of a step."""
+    training = parts.training
+    take = steps_of(training, EpochMeans(machine.device), parts.streams, machine)
+    positions = (item for _ in count() for item in training.loader.positions())
+
+    def step() -> None:
+        index, labelled = next(positions)
+        take(index, labelled)
+        training.advance(len(index))
+
+    with machine.own_stream():
+        milliseconds(step, 1 + (20 if machine.device.type == "cuda" else 0), machine.device)  # set-up, recording
+        return milliseconds(step, repeats, machine.device)
+
+
+def measure(role: str, dataset: str, experiment: str, options: argparse.Namespace) -> dict[str, Any]:
+    machine = machine_of(options)
+    on_gpu = machine.device.type == "cuda"
+    test = SHAPES[dataset][2]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        parts = made(role, dataset, experiment, machine, folder, test if on_gpu else EVALUATED_ON_CPU)
+        training: Any = parts.training
+        total = training.epochs * len(training.loader)
+        row: dict[str, Any] = {"steps": total}
+        if options.whole:
+            start = time.perf_counter()
+            last = fit(training, parts.streams, folder, "benchmark", machine, Tracker(), checkpoint_seconds=120)
+            row["seconds"] = round(time.perf_counter() - start, 1)
+            row["step_ms"] = round(1000 * last["seconds"] / total, 3)
+        else:
+            # Every other step of a classifier mixes, by a coin: more of them are needed.
+            repeats = options.steps * (5 if role == "classifier" else 1)
+            row["step_ms"] = round(steps(parts, machine, repeats), 3)
+            row["seconds"] = round(total * row["step_ms"] / 1000)
+            if role == "classifier":
+                start = time.perf_counter()
+                training._evaluate(training.model)  # reads its figures back, thus waits for the device
+                share = 1 if on_gpu else test / EVALUATED_ON_CPU
+                row["evaluation_seconds"] = round(share * (time.perf_counter() - start), 2)
+                row["seconds"] += round(training.epochs // 10 * row["evaluation_seconds"])
+    if on_gpu:
+        peak = torch.cuda.max_memory_reserved(machine.device)
+    else:
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return row | {"peak_gb": round(peak / 1e9, 2)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_machine(parser)
+    parser.add_argument("--datasets", nargs="+", default=list(SHAPES), choices=list(SHAPES))
+    parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
+    parser.add_argument(
+        "--steps",
+        type=int,
+        default=None,
+        help="of a generator, five times as many of a classifier; default: 200 on a GPU, 3 on a CPU",
+    )
+    parser.add_argument("--whole", action="store_true", help="train to the end")
+    parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    options.steps = options.steps or (200 if options.device.startswith("cuda") else 3)
+    if options.one:
+        print(json.dumps(measure(*options.one, options)))
+        return
+    rows: dict[str, dict[str, Any]] = {}
+    for dataset in options.datasets:
+        for experiment in options.methods:
+            for role in METHODS[experiment]:
+                command = [sys.executable, "-m", "benchmarks.recipes", *words_of(options).split()]
+                command += ["--steps", str(options.steps), *(["--whole"] if options.whole else [])]
+                told = subprocess.run(
+                    [*command, "--one", role, dataset, experiment], check=True, stdout=subprocess.PIPE, text=True
+                )
+                name = f"{dataset}, {experiment}, {role}"
+                rows[name] = json.loads(told.stdout.splitlines()[-1])
+                print(f"{name:50} {rows[name]}", flush=True)
+    words = f"{words_of(options)} --steps {options.steps}{' --whole' if options.whole else ''}"
+    if options.datasets != list(SHAPES) or options.methods != list(METHODS):
+        words += f" --datasets {' '.join(options.datasets)} --methods {' '.join(options.methods)}"
+    name = f"recipes-{variant(options)}{'-whole' if options.whole else ''}"
+    result = {"command": f"python -m benchmarks.recipes {words}", "recipes": rows}
+    print(write(name, torch.device(options.device), result))
+
+
+if __name__ == "__main__":
+    main()
