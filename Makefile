@@ -7,10 +7,10 @@ STAMP := $(VENV)/.installed
 PIP_FLAGS := -q --disable-pip-version-check --no-input
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slurm lint types format clean
+.PHONY: help install demo test test-slurm bench bench-gpu lint types format clean
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: $(STAMP)  ## make .venv and install the package and its tools into it
 
@@ -39,6 +39,38 @@ test-slurm: $(STAMP)  ## run both sweeps on a real Slurm of two nodes, started h
 	@conf=$$(bash tests/slurm/cluster up) || exit 1; \
 	CHIMERAMIX_TEST_SLURM=1 SLURM_CONF=$$conf $(BIN)/python -m pytest tests/slurm -s $(ARGS); \
 	status=$$?; bash tests/slurm/cluster down; exit $$status
+
+BENCH = $(BIN)/python -m benchmarks
+GPU = --device cuda --precision bf16 --compile
+
+# Alone on the machine: what else runs is measured, too.
+bench: $(STAMP)  ## measure on this CPU (about 40 minutes); results go to benchmarks/results/
+	$(BENCH).start
+	$(BENCH).loader
+	$(BENCH).steps
+	$(BENCH).steps --precision bf16
+	$(BENCH).steps --compile true --rounds 3
+	$(BENCH).steps --precision bf16 --compile true --rounds 3
+	$(BENCH).profile
+	$(BENCH).profile --precision bf16
+	$(BENCH).recipes
+	$(BENCH).scaling
+	$(BENCH).mixers
+	$(BENCH).report
+	$(BENCH).packing
+
+bench-gpu: $(STAMP)  ## measure on this CUDA GPU: steps, whole recipes, five seeds at once, growth, profiles
+	for mode in false true graphs full; do $(BENCH).steps $(GPU) $$mode || exit 1; done
+	$(BENCH).steps --device cuda --precision tf32 --compile graphs
+	$(BENCH).profile $(GPU) graphs
+	$(BENCH).profile $(GPU) full
+	$(BENCH).recipes $(GPU) full --whole --methods chimeramix_segmentation --datasets cifair10 stl10
+	$(BENCH).recipes $(GPU) full
+	$(BENCH).scaling $(GPU) full
+	$(BENCH).loader --device cuda
+	$(BENCH).mixers --device cuda
+	$(BENCH).packing --device cuda --runs 5 --pack 1 5 model=wideresnet_16_8 epochs=200 \
+		machine.precision=bf16 machine.compile=full
 
 lint: $(STAMP)  ## check style and formatting
 	$(BIN)/python -m ruff check .

@@ -1,10 +1,11 @@
 """What lower precision costs: `python -m benchmarks.precision DIR [--precisions fp32 bf16] [--seeds 5] [--runs RUNS]`.
 
-Gradients: of the generator's losses in each precision against those in float64, as the norm of the difference over the
-norm. Accuracies: DIR holds images as `dataset.root` wants them; for every seed and precision a ChimeraMix+Seg
+Gradients: of the generator's losses on 8 pairs of noise, after 20 steps in float32 from its initial weights, in each
+precision against float64; the norm of the difference over the norm, for all weights together and the largest of any
+layer. Accuracies: DIR holds images as `dataset.root` wants them; for every seed and precision a ChimeraMix+Seg
 generator, a classifier with it and a baseline are trained in that precision, and the accuracies on the whole test set
 are compared seed by seed. The runs stay in RUNS, so a repeated command trains what is missing only; the pictures of
-seed 0 are put beside each other in `RUNS/pictures.png`.
+seed 0 are put below each other in `RUNS/pictures.png`.
 """
 
 import argparse
@@ -12,6 +13,8 @@ import json
 import statistics
 import subprocess
 import sys
+import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +22,10 @@ import torch
 from PIL import Image
 
 from benchmarks.record import write
+from benchmarks.synthetic import parts_of
 from chimeramix.machine import Machine
 from chimeramix.report.paired import half_width
+from chimeramix.streams import RandomStream
 
 ROOT = Path(__file__).resolve().parent.parent
 EXPERIMENTS = ("baseline", "chimeramix_segmentation")
@@ -71,6 +76,51 @@ def compared(own: dict[int, float], reference: dict[int, float]) -> dict[str, An
     return row | {"half_width": None if width is None else round(width, 2)}
 
 
+def trained_a_little(folder: Path) -> dict[str, Any]:
+    """The state of a generator's training after 20 steps."""
+    machine = Machine(torch.device("cpu"), "fp32")
+    training: Any = parts_of("generator", machine, folder, "+experiment=chimeramix_grid").training
+    for number in range(20):
+        training.step(training.loader.batch((torch.arange(8) + number) % 50, True))
+        training.advance(8)
+    return dict(training.state_dict())
+
+
+def gradients(state: dict[str, Any], precision: str, folder: Path) -> list[torch.Tensor]:
+    """Of the generator's losses, layer by layer, in float64; biases, whose gradient norms cancel, left out."""
+    machine = Machine(torch.device("cpu"), "fp32" if precision == "fp64" else precision)
+    parts = parts_of("generator", machine, folder, "+experiment=chimeramix_grid")
+    generator: Any = parts.training.generator  # type: ignore[attr-defined]
+    generator.network.load_state_dict(state["network"])
+    generator.discriminator.load_state_dict(state["discriminator"])
+    first, partner = (parts.views.plain(torch.arange(start, start + 8)) for start in (0, 10))
+    if precision == "fp64":
+        for module in (generator.network, generator.discriminator, generator.perceptual):
+            module.double()
+        first, partner = (replace(batch, images=batch.images.double()) for batch in (first, partner))
+    generator.step(first, partner, RandomStream(0))
+    return [one.grad.double() for one in generator.network.parameters() if one.ndim > 1]
+
+
+def gradient_errors(precisions: list[str]) -> dict[str, dict[str, float]]:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        state = trained_a_little(folder)
+        exact = gradients(state, "fp64", folder)
+        rows = {}
+        for precision in precisions:
+            found = gradients(state, precision, folder)
+            squares = [
+                ((one - other).square().sum(), other.square().sum()) for one, other in zip(found, exact, strict=False)
+            ]
+            together = (sum(square for square, _ in squares) / sum(norm for _, norm in squares)) ** 0.5
+            rows[precision] = {
+                "all": float(f"{float(together):.2g}"),
+                "worst_layer": float(f"{max(float((square / norm).sqrt()) for square, norm in squares):.2g}"),
+            }
+        return rows
+
+
 def beside_each_other(pictures: list[Path], target: Path) -> None:
     images = [Image.open(path).convert("RGB") for path in pictures]
     canvas = Image.new("RGB", (max(image.width for image in images), sum(image.height for image in images)), "white")
@@ -103,6 +153,9 @@ def main() -> None:
         experiment: {precision: compared(found[precision][experiment], reference[experiment]) for precision in found}
         for experiment in EXPERIMENTS
     }
+    errors = gradient_errors(options.precisions)
+    for name, error in errors.items():
+        print(f"gradients in {name}: {error}")
     for experiment, by_precision in rows.items():
         for precision, row in by_precision.items():
             print(f"{experiment:26} {precision:5} {row}")
@@ -110,7 +163,11 @@ def main() -> None:
     beside_each_other(pictures, options.runs / "pictures.png")
     words = [f"--precisions {' '.join(options.precisions)}", f"--seeds {options.seeds} --samples {options.samples}"]
     words += [f"--device {options.device}", *([] if options.overrides == list(SMALL) else options.overrides)]
-    result = {"command": f"python -m benchmarks.precision DIR {' '.join(words)}", "accuracy": rows}
+    result = {
+        "command": f"python -m benchmarks.precision DIR {' '.join(words)}",
+        "gradient_error": errors,
+        "accuracy": rows,
+    }
     device = Machine.choose(options.device, "fp32").device
     print(write("precision", torch.device(device), result))
 

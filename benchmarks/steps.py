@@ -146,7 +146,8 @@ def times(name: str, folder: Path, machine: Machine, plain: Machine, rounds: int
     product, bare = (with_segments(parts_of(role, one, folder, *overrides), one) for one in (machine, plain))
     calls = product_step(product, machine), bare_step(name, bare, plain)
     repeats = 50 if machine.device.type == "cuda" else 5 if role == "classifier" else 1
-    measured = [[milliseconds(call, repeats, machine.device) for call in calls] for _ in range(rounds + 1)][1:]
+    with machine.own_stream():
+        measured = [[milliseconds(call, repeats, machine.device) for call in calls] for _ in range(rounds + 1)][1:]
     ours, theirs = zip(*measured, strict=True)
     return {
         "product_ms": round(statistics.median(ours), 2),
