@@ -7,6 +7,9 @@ step; `minimum_gflop` is what the losses need at least, from the counted work of
   convolution no gradient of the images;
 - a network that only passes a gradient on costs two; one without gradients one.
 
+`floor_ms` is the time of the minimum at the rate of the fastest convolution of the networks' kind that was found on the
+machine in the same process (3x3, 256 channels): what no step could be below.
+
 Times are of the product's step as its loop takes it, with loader, augmentation, partners, masks, mixing and metrics,
 and of a bare loop (`benchmarks.bare`) that repeats forward, backward and optimiser on one batch. Rounds alternate, so
 that a machine's other work meets both alike; medians are reported.
@@ -100,6 +103,21 @@ def minimum_flops(name: str, parts: Parts) -> float:
     return least
 
 
+def convolution_rate(machine: Machine) -> float:
+    """GFLOP/s of a 3x3 convolution of 256 channels in the machine's precision, forward, the best of ten."""
+    layer = nn.Conv2d(256, 256, 3, padding=1, bias=False).to(machine.device).to(memory_format=torch.channels_last)
+    images = torch.randn(64, 256, 32, 32, device=machine.device).to(memory_format=torch.channels_last)
+
+    @torch.no_grad()
+    def convolve() -> None:
+        with machine.autocast():
+            layer(images)
+
+    work = flops(convolve)
+    repeats = 50 if machine.device.type == "cuda" else 3
+    return work / min(milliseconds(convolve, repeats, machine.device) for _ in range(10)) / 1e6
+
+
 def batch_of(parts: Parts, size: int) -> Batch:
     index = torch.arange(size, device=parts.views.subset.images.device) % len(parts.views.subset)
     return parts.views(index)
@@ -166,11 +184,13 @@ def main() -> None:
     machine = machine_of(options)
     plain = replace(machine, compile=False)
     rows: dict[str, dict[str, float]] = {}
+    rate = 0.0 if options.flops_only else convolution_rate(machine)
     with tempfile.TemporaryDirectory() as folder:
         for name, (_, size, _) in STEPS.items():
             rows[name] = {"batch": size, **work(name, Path(folder))}
             if not options.flops_only:
-                rows[name] |= times(name, Path(folder), machine, plain, options.rounds)
+                floor = {"floor_ms": round(1000 * rows[name]["minimum_gflop"] / rate, 2)}
+                rows[name] |= times(name, Path(folder), machine, plain, options.rounds) | floor
     if options.json:
         print(json.dumps(rows, indent=2))
     else:
@@ -178,10 +198,13 @@ def main() -> None:
             told = f"{name:28} batch {row['batch']:2}: {row['gflop']:7.1f} GFLOP, at least {row['minimum_gflop']:7.1f}"
             if "ratio" in row:
                 told += f"; {row['product_ms']:8.1f} ms, bare {row['bare_ms']:8.1f} ms, ratio {row['ratio']:.3f}"
+                told += f", floor {row['floor_ms']:8.1f} ms"
             print(told)
     if not options.flops_only:
         command = f"python -m benchmarks.steps {words_of(options)} --rounds {options.rounds}"
-        path = write(f"steps-{variant(options)}", machine.device, {"command": command, "steps": rows})
+        path = write(
+            f"steps-{variant(options)}", machine.device, {"command": command, "gflop_per_s": round(rate), "steps": rows}
+        )
         print(path, file=sys.stderr)
 
 
