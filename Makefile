@@ -69,7 +69,7 @@ bench-gpu: $(STAMP)  ## measure on this CUDA GPU: steps, whole recipes, five see
 	$(BENCH).scaling $(GPU) full
 	$(BENCH).loader --device cuda
 	$(BENCH).mixers --device cuda
-	$(BENCH).packing --device cuda --runs 5 --pack 1 5 model=wideresnet_16_8 epochs=200 \
+	$(BENCH).packing --device cuda --runs 5 --pack 1 5 -- model=wideresnet_16_8 epochs=200 \
 		machine.precision=bf16 machine.compile=full
 
 lint: $(STAMP)  ## check style and formatting

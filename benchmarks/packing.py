@@ -47,7 +47,7 @@ def main() -> None:
         print(f"{pack} at the same time: {duration:7.1f} s, {3600 * options.runs / duration:6.0f} runs an hour")
     packs = " ".join(map(str, options.pack))
     command = f"python -m benchmarks.packing --device {options.device} --runs {options.runs} --pack {packs}"
-    command += f" {' '.join(options.overrides)}"
+    command += f" -- {' '.join(options.overrides)}"
     print(write("packing", torch.device(options.device), {"command": command, "at_the_same_time": rows}))
 
 

@@ -76,40 +76,42 @@ def compared(own: dict[int, float], reference: dict[int, float]) -> dict[str, An
     return row | {"half_width": None if width is None else round(width, 2)}
 
 
-def trained_a_little(folder: Path) -> dict[str, Any]:
+def trained_a_little(device: str, folder: Path) -> dict[str, Any]:
     """The state of a generator's training after 20 steps."""
-    machine = Machine(torch.device("cpu"), "fp32")
+    machine = Machine.choose(device, "fp32")
+    machine.make_reproducible()
     training: Any = parts_of("generator", machine, folder, "+experiment=chimeramix_grid").training
     for number in range(20):
-        training.step(training.loader.batch((torch.arange(8) + number) % 50, True))
+        training.step(training.loader.batch((torch.arange(8, device=machine.device) + number) % 50, True))
         training.advance(8)
     return dict(training.state_dict())
 
 
-def gradients(state: dict[str, Any], precision: str, folder: Path) -> list[torch.Tensor]:
+def gradients(state: dict[str, Any], device: str, precision: str, folder: Path) -> list[torch.Tensor]:
     """Of the generator's losses, layer by layer, in float64; biases, whose gradient norms cancel, left out."""
-    machine = Machine(torch.device("cpu"), "fp32" if precision == "fp64" else precision)
+    machine = Machine.choose(device, "fp32" if precision == "fp64" else precision)
+    machine.make_reproducible()
     parts = parts_of("generator", machine, folder, "+experiment=chimeramix_grid")
     generator: Any = parts.training.generator  # type: ignore[attr-defined]
     generator.network.load_state_dict(state["network"])
     generator.discriminator.load_state_dict(state["discriminator"])
-    first, partner = (parts.views.plain(torch.arange(start, start + 8)) for start in (0, 10))
+    first, partner = (parts.views.plain(torch.arange(start, start + 8, device=machine.device)) for start in (0, 10))
     if precision == "fp64":
         for module in (generator.network, generator.discriminator, generator.perceptual):
             module.double()
         first, partner = (replace(batch, images=batch.images.double()) for batch in (first, partner))
-    generator.step(first, partner, RandomStream(0))
+    generator.step(first, partner, RandomStream(0, machine.device))
     return [one.grad.double() for one in generator.network.parameters() if one.ndim > 1]
 
 
-def gradient_errors(precisions: list[str]) -> dict[str, dict[str, float]]:
+def gradient_errors(device: str, precisions: list[str]) -> dict[str, dict[str, float]]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        state = trained_a_little(folder)
-        exact = gradients(state, "fp64", folder)
+        state = trained_a_little(device, folder)
+        exact = gradients(state, device, "fp64", folder)
         rows = {}
         for precision in precisions:
-            found = gradients(state, precision, folder)
+            found = gradients(state, device, precision, folder)
             squares = [
                 ((one - other).square().sum(), other.square().sum()) for one, other in zip(found, exact, strict=False)
             ]
@@ -153,7 +155,7 @@ def main() -> None:
         experiment: {precision: compared(found[precision][experiment], reference[experiment]) for precision in found}
         for experiment in EXPERIMENTS
     }
-    errors = gradient_errors(options.precisions)
+    errors = gradient_errors(options.device, options.precisions)
     for name, error in errors.items():
         print(f"gradients in {name}: {error}")
     for experiment, by_precision in rows.items():

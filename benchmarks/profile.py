@@ -1,13 +1,13 @@
 """What a training step's time is made of: `python -m benchmarks.profile [--device cuda] [...]`.
 
 PyTorch's profiler adds up the time of operations (on a CPU) or kernels (on a GPU) by what they are for, over the
-product's own steps, with loader, mixing and metrics. `idle` is the share of the time in which a GPU computed nothing.
+product's own steps, with loader, mixing and metrics. `idle` is the share of a step without the
+profiler in which a GPU computed nothing.
 """
 
 import argparse
 import re
 import tempfile
-import time
 from collections import defaultdict
 from pathlib import Path
 
@@ -20,12 +20,12 @@ from benchmarks.synthetic import parts_of, with_segments
 from chimeramix.machine import Machine
 
 KINDS = {  # the first that matches; names of PyTorch's operations and of CUDA's kernels
-    "optimiser": r"fused_(sgd|adam)|multi_tensor|amp_",
-    "convolution": r"conv|gemm|xmma|cutlass|fprop|dgrad|wgrad|addmm|mm$|linear|sm\d\d_|winograd|nchwToNhwc|nhwcToNchw",
+    "optimiser": r"fused_(sgd|adam)|multi_tensor|\b_?amp_",
+    "convolution": r"conv(?!ert)|gemm|xmma|cutlass|fprop|dgrad|wgrad|addmm|mm$|(?<!bi)linear|winograd|nchwTo|nhwcTo",
     "normalisation": r"batch_norm|instance_norm|bn_|norm_",
     "compiled": r"^graph_|cpp_fused|triton|CompiledF|inductor",
-    "padding, concatenation": r"pad|cat|flip|stack",
-    "activation": r"relu|threshold|tanh|sigmoid",
+    "padding, concatenation": r"pad|\bcat\b|Cat|flip|stack",
+    "activation": r"relu|threshold|tanh|sigmoid|clamp",
     "copies, precision": r"copy|_to_|cast|clone|contiguous|Memcpy|convert",
     "random numbers, gathering": r"rand|uniform|gather|index|scatter|sort|distribution",
     "resizing": r"upsample|interpolate",
@@ -49,18 +49,17 @@ def shares(name: str, folder: Path, machine: Machine) -> dict[str, float]:
         plain = milliseconds(step, repeats, machine.device)
         activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if on_gpu else [])]
         with profile(activities=activities) as profiler:
-            start = time.perf_counter()
             milliseconds(step, repeats, machine.device)
-            total = (time.perf_counter() - start) * 1e6
     microseconds: dict[str, float] = defaultdict(float)
     for event in profiler.key_averages():
         on_device = event.device_type == torch.autograd.DeviceType.CUDA
-        if on_gpu == on_device:
+        if on_gpu == on_device and not event.is_user_annotation:
             spent = event.self_device_time_total if on_gpu else event.self_cpu_time_total
             microseconds[kind_of(event.key)] += spent
-    whole = total if on_gpu else sum(microseconds.values())
+    whole = sum(microseconds.values())
     if on_gpu:
-        microseconds["idle"] = max(total - sum(microseconds.values()), 0.0)
+        microseconds["idle"] = max(plain * repeats * 1000 - whole, 0.0)
+        whole += microseconds["idle"]
     rows = {kind: round(100 * spent / whole, 1) for kind, spent in microseconds.items()}
     ordered = sorted(rows.items(), key=lambda row: -row[1])
     return {"step_ms": round(plain, 3)} | {kind: share for kind, share in ordered if share >= 0.1}

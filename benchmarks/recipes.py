@@ -2,7 +2,7 @@
 
 For each data set and method, at five images per class, of generator and classifier: milliseconds per step as the loop
 takes it, seconds per evaluation of the whole test set, the whole training from these, and the peak of memory: on a
-GPU what PyTorch allocated there, on a CPU the process' resident memory (in which Python and PyTorch have about 0.4 GB).
+GPU what PyTorch took there, on a CPU the process' resident memory (in which Python and PyTorch have about 0.4 GB).
 Images are noise of the data set's shape, which costs what pictures cost. `--whole` trains to the end, evaluations and
 checkpoints included, and reports the time that this took. Every measurement is made in a process of its own.
 """
@@ -86,6 +86,7 @@ def measure(role: str, dataset: str, experiment: str, options: argparse.Namespac
             row["step_ms"] = round(steps(parts, machine, repeats), 3)
             row["seconds"] = round(total * row["step_ms"] / 1000)
             if role == "classifier":
+                training._evaluate(training.model)  # set-up
                 start = time.perf_counter()
                 training._evaluate(training.model)  # reads its figures back, thus waits for the device
                 share = 1 if on_gpu else test / EVALUATED_ON_CPU

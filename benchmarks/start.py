@@ -19,12 +19,14 @@ ROOT = Path(__file__).resolve().parent.parent
 RUN = ("+dataset=demo/digits", "+experiment=baseline", "max_labels_per_class=2", "epochs=1")
 
 
-def seconds(words: list[str], repeats: int = 5) -> float:
+def seconds(words: list[str], repeats: int = 5, status: int = 0) -> float:
     times = []
     for _ in range(repeats):
         start = time.perf_counter()
-        subprocess.run(words, check=True, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        done = subprocess.run(words, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         times.append(time.perf_counter() - start)
+        if done.returncode != status:
+            raise SystemExit(f"{' '.join(words)} ended with status {done.returncode}, not {status}")
     return min(times)
 
 
@@ -37,7 +39,6 @@ def main() -> None:
         commands = {
             "train_classifier.py --help": [python, train, "--help"],
             "train_classifier.py --cfg job": [*run, "--cfg", "job"],
-            "a misspelt key is refused": [python, "-c", _refused(run)],
             "a finished run is reported": run,
             "chimeramix --help": [python, "-m", "chimeramix", "--help"],
             "chimeramix status": [python, "-m", "chimeramix", "status", runs],
@@ -45,15 +46,10 @@ def main() -> None:
             "for comparison: import torch": [python, "-c", "import torch"],
         }
         rows = {name: round(seconds(words), 2) for name, words in commands.items()}
+        rows["a misspelt key is refused"] = round(seconds([*run, "optimiser.lr=1"], status=2), 2)
     for name, value in rows.items():
         print(f"{name:32}{value:6.2f} s")
     print(write("start", torch.device("cpu"), {"command": "python -m benchmarks.start", "seconds": rows}))
-
-
-def _refused(run: list[str]) -> str:
-    """A program that ends well when the run's command with a misspelt key ends with status 2."""
-    words = [*run, "optimiser.lr=1"]
-    return f"import subprocess, sys; sys.exit(subprocess.run({words!r}).returncode != 2)"
 
 
 if __name__ == "__main__":

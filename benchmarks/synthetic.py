@@ -89,13 +89,16 @@ def parts_of(
 
 
 def with_segments(parts: Parts, machine: Machine) -> Parts:
-    """Gives the views superpixels of 8 x 8 pixels where the mask needs some."""
+    """Gives the views square superpixels, as small as the mask's may be, where it needs some."""
     if parts.mask is not None and parts.mask.segmentation is not None:
-        parts.views.attach_segments(_tiles(parts.views.subset.images).to(machine.device))
+        tiles = _tiles(parts.views.subset.images, parts.mask.segmentation.min_size)
+        parts.views.attach_segments(tiles.to(machine.device))
     return parts
 
 
-def _tiles(images: Tensor) -> Tensor:
-    count, _, height, width = images.shape
-    tiles = torch.arange(height)[:, None] // 8 * (width // 8) + torch.arange(width) // 8
-    return tiles.expand(count, height, width).to(torch.int16)
+def _tiles(images: Tensor, pixels: int) -> Tensor:
+    """`[N, S, S]` int16: squares of at least so many pixels."""
+    count, _, _, side = images.shape
+    tile = next(width for width in range(1, side + 1) if side % width == 0 and width * width >= pixels)
+    place = torch.arange(side) // tile
+    return (place[:, None] * (side // tile) + place).expand(count, side, side).to(torch.int16)

@@ -12,7 +12,7 @@ from chimeramix.data.loader import EpochLoader
 from chimeramix.data.subset import epoch_repeats
 from chimeramix.data.views import Normalize, Views
 from chimeramix.errors import UserError
-from chimeramix.machine import Machine
+from chimeramix.machine import Machine, check_recordable
 from chimeramix.mixing import Identity
 from chimeramix.optimize import Optimisation
 from chimeramix.run_folder import RunFolder
@@ -66,7 +66,8 @@ class Parts:
 def generator_parts(run: Run) -> Parts:
     """A generator and the pairs it trains on. Raises `UserError`."""
     generator = build.generator(run.values)
-    _check_recordable(run.machine, {"generator": generator, "generator.augment": generator.augment})
+    check_recordable(run.machine.compile, "generator", generator)
+    check_recordable(run.machine.compile, "generator.augment", generator.augment)
     data = build.training_images(run.source, run.values)
     subset = build.subset(data, generator.image_size)
     build.try_augment(generator.augment, subset, "generator.augment")
@@ -96,7 +97,7 @@ def classifier_parts(run: Run) -> Parts:
         network = load_generator(run.settings, run.facts, machine)
     data = build.training_images(source, values)
     augment = build.part(values, "augment")
-    _check_recordable(machine, {"augment": augment})
+    check_recordable(machine.compile, "augment", augment)
     subset = build.subset(data, source.image_size)
     build.try_augment(augment, subset, "augment")
     erase = None if values["erase"] is None else build.part(values, "erase")
@@ -149,13 +150,3 @@ def classifier_parts(run: Run) -> Parts:
     unlabelled_views = build.views(others.to(machine.device), augment, source, run.streams, erase)
     training = MixMatchTraining(procedure, unlabelled_views, run.streams["unlabelled"], *arguments)
     return Parts(training, training.averaged, data, views, None, len(test.labels), run.streams)
-
-
-def _check_recordable(machine: Machine, parts: dict[str, Any]) -> None:
-    """Raises `UserError` where steps are to be recorded and a part decides on the host what a step does."""
-    for group, part in parts.items():
-        if machine.records and not getattr(part, "recordable", True):
-            raise UserError(
-                f"machine.compile={machine.compile} records steps, which this {group} decides anew on the host each "
-                "time: use machine.compile=true or false"
-            )

@@ -3,6 +3,7 @@
 import ctypes
 import os
 import platform
+import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -22,8 +23,8 @@ class Machine:
 
     Attributes:
         device: where images, weights and random streams live.
-        precision: `fp32`; `tf32`, with which a CUDA GPU rounds the factors of matrix products and convolutions to 10
-            bits; or `bf16`/`fp16` for torch's autocast with float32 weights and losses.
+        precision: `fp32`; `tf32`, with which a CUDA GPU rounds the factors of convolutions to 10 bits; or `bf16`/`fp16`
+            for torch's autocast with float32 weights and losses.
         compile: `True` sends networks through `torch.compile`; `"graphs"` records whole steps as CUDA graphs; `"full"`
             does both; False neither.
         threads: CPU threads of an operation; None leaves PyTorch's choice.
@@ -73,12 +74,12 @@ class Machine:
         """Has them compiled when they are first called, where `machine.compile` says so."""
         if self.compile in (True, "full"):
             for network in networks:
-                network.compile(dynamic=False)  # for each size of batch: there are two, and fixed ones are faster
+                network.compile(dynamic=False)  # anew for each of the few sizes of batches, which is faster
 
     @property
     def records(self) -> bool:
         """Whether whole steps are recorded as CUDA graphs."""
-        return self.compile in ("graphs", "full")
+        return records(self.compile)
 
     @contextmanager
     def own_stream(self) -> Iterator[None]:
@@ -112,10 +113,26 @@ class Machine:
         if self.device.type == "cuda":
             torch.backends.cudnn.benchmark = False
             torch.backends.cudnn.deterministic = True
-            torch.backends.cudnn.allow_tf32 = self.precision == "tf32"
-            torch.backends.cuda.matmul.allow_tf32 = self.precision == "tf32"
+            with warnings.catch_warnings():  # newer setters exist beside these, and differ between versions
+                warnings.simplefilter("ignore")
+                torch.backends.cudnn.allow_tf32 = self.precision == "tf32"
+                torch.backends.cuda.matmul.allow_tf32 = False
         elif self.device.type == "cpu":
             _keep_freed_memory()
+
+
+def records(compile: bool | str) -> bool:
+    """Whether this value of `machine.compile` records whole steps."""
+    return compile in ("graphs", "full")
+
+
+def check_recordable(compile: bool | str, group: str, part: object) -> None:
+    """Raises `UserError` where steps are to be recorded and a part decides on the host what a step does."""
+    if records(compile) and not getattr(part, "recordable", True):
+        raise UserError(
+            f"machine.compile={compile} records steps, which this {group} decides anew on the host each time: use "
+            "machine.compile=true or false"
+        )
 
 
 def allotted_cpus() -> int | None:

@@ -4,7 +4,6 @@ A step has a part for the device (`minimise`), which a CUDA graph can record and
 (`advance`), which comes after it.
 """
 
-import inspect
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -13,6 +12,8 @@ import torch
 from torch import Tensor
 
 from chimeramix.machine import Machine
+
+_FUSED = (torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW)
 
 Schedule = Callable[[float], float]
 """Maps the share of the training that is done, in [0, 1], to a factor on the learning rate."""
@@ -24,8 +25,8 @@ class Optimisation:
     Args:
         parameters: the tensors to change; gradients are computed for these and no others, so a loss may run through
             networks that stay as they are.
-        optimizer: called with the parameters; where it takes `fused`, with that too: one kernel then does what many do
-            otherwise, without a look from the host at fp16's overflows.
+        optimizer: called with the parameters; a partial of SGD, Adam or AdamW is fused: one kernel then does what many
+            do otherwise, without a look from the host at fp16's overflows.
         undecayed: those of the parameters that get no weight decay.
         schedule: see `Schedule`; applied after every step (both papers' codes step per batch).
         total_steps: length of the training.
@@ -50,13 +51,17 @@ class Optimisation:
         self._total_steps = total_steps
         self._initial_rates = [float(group["lr"]) for group in self._optimizer.param_groups]
         self._rates_on_device: list[Tensor] | None = None
-        if machine.records:
+        self._records = machine.records
+        if self._records:
             if not self._optimizer.defaults.get("fused"):
                 raise ValueError(
                     f"machine.compile={machine.compile} can't record {type(self._optimizer).__name__} where it is not "
                     "fused: choose SGD, Adam or AdamW, or machine.compile=true"
                 )
             self._rates_on_device = [torch.zeros((), device=machine.device) for _ in self._initial_rates]
+            # Adam asks for this flag while a step is recorded, and warns of it while none is; fused, it does the same.
+            self._optimizer._warned_capturable_if_run_uncaptured = True
+            self._set_capturable()
         self._steps = 0
         self._scaler = machine.scaler()
         self._set_learning_rates()
@@ -74,6 +79,11 @@ class Optimisation:
         """The host's part, after the device's: the learning rates of the next step."""
         self._steps += 1
         self._set_learning_rates()
+
+    def _set_capturable(self) -> None:
+        for group in self._optimizer.param_groups:
+            if "capturable" in group:
+                group["capturable"] = self._records
 
     def _set_learning_rates(self) -> None:
         # Not by torch's LambdaLR: where fp16 overflows in the first step, as it often does, the scaler leaves that step
@@ -95,7 +105,13 @@ class Optimisation:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self._optimizer.load_state_dict(state["optimizer"])
+        # In another precision weights may lie in another order in memory, and fused steps go through both as they lie.
+        for parameter, kept in self._optimizer.state.items():
+            for name, value in kept.items():
+                if isinstance(value, Tensor) and value.shape == parameter.shape:
+                    kept[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
         self._steps = state["steps"]
+        self._set_capturable()
         self._set_learning_rates()
         if state["scaler"]:  # empty from a run in another precision, which may go on in fp16
             self._scaler.load_state_dict(state["scaler"])
@@ -105,11 +121,17 @@ def _made(
     optimizer: Callable[..., torch.optim.Optimizer], groups: list[Any], machine: Machine
 ) -> torch.optim.Optimizer:
     """The fused form where there is one and the configuration says nothing else."""
-    takes = inspect.signature(optimizer).parameters
-    decided = getattr(optimizer, "keywords", {}).keys() & {"fused", "foreach", "differentiable"}
-    if "fused" in takes and not decided and machine.device.type in ("cpu", "cuda"):
-        return optimizer(groups, fused=True)
-    return optimizer(groups)
+    chosen = getattr(optimizer, "keywords", {})
+    decided = chosen.keys() & {"fused", "foreach", "differentiable"} or chosen.get("dampening")
+    if getattr(optimizer, "func", None) not in _FUSED or decided or machine.device.type not in ("cpu", "cuda"):
+        return optimizer(groups)
+    made = optimizer(groups, fused=True)
+    if isinstance(made, torch.optim.SGD):
+        # The first step makes buffers without values, and where fp16 overflows in it, none are put in.
+        for group in made.param_groups:
+            for parameter in group["params"] if group["momentum"] else []:
+                made.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+    return made
 
 
 def _groups(parameters: list[torch.nn.Parameter], undecayed: list[torch.nn.Parameter]) -> list[Any]:

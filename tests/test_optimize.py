@@ -175,13 +175,30 @@ def test_an_overflow_leaves_out_one_step() -> None:
     because the training's length is fixed."""
     parameter = nn.Parameter(torch.ones(1))
     machine = Machine(torch.device("cpu"), "fp16")
-    optimisation = Optimisation([parameter], lambda p: torch.optim.SGD(p, lr=0.1), lambda done: 1 - done, 10, machine)
+    sgd = partial(torch.optim.SGD, lr=0.1, momentum=0.9)
+    optimisation = Optimisation([parameter], sgd, lambda done: 1 - done, 10, machine)
     optimisation.minimise((parameter * 1e37).sum() * 10)  # times the scale of 65536 this is infinite
     optimisation.advance()
     assert parameter.item() == 1
     assert optimisation.learning_rate == pytest.approx(0.09)
     optimisation.minimise(parameter.sum())
     assert parameter.item() == pytest.approx(1 - 0.09)
+
+
+def test_a_state_follows_its_weights_order_in_memory() -> None:
+    """A classifier's weights may lie channels last in one precision and not in another; fused steps need both alike."""
+    kernels = [nn.Parameter(torch.randn(4, 3, 3, 3, generator=torch.Generator().manual_seed(0))) for _ in range(2)]
+    kernels[1].data = kernels[1].data.contiguous(memory_format=torch.channels_last)
+    sgd = partial(torch.optim.SGD, lr=0.1, momentum=0.9)
+    plain, last = (Optimisation([kernel], sgd, Cosine(), 10, CPU) for kernel in kernels)
+    loss = torch.arange(108.0).view(4, 3, 3, 3)
+    plain.minimise((kernels[0] * loss).sum())
+    with torch.no_grad():
+        kernels[1].copy_(kernels[0])
+    last.load_state_dict(plain.state_dict())
+    for one, kernel in ((plain, kernels[0]), (last, kernels[1])):
+        one.minimise((kernel * loss).sum())
+    torch.testing.assert_close(*kernels)
 
 
 def test_parameters_without_weight_decay_keep_their_place_when_the_gradient_is_zero():

@@ -54,10 +54,9 @@ def sweep(role: str, overrides: list[str], config_dir: str | None = None) -> Non
             "here, several at the same time, or hydra/launcher=basic to do them one after another"
         )
     if todo and launcher != "slurm":  # what the nodes of a cluster have is not known here
-        for device, precision in {
-            (settings.values["machine"]["device"], settings.values["machine"]["precision"]) for _, settings in todo
-        }:
-            Machine.choose(device, precision)
+        keys = ("device", "precision", "compile")
+        for chosen in {tuple(settings.values["machine"][key] for key in keys) for _, settings in todo}:
+            Machine.choose(*chosen)
     if planned.nothing:
         log.info("%d of %d combinations train no %s: nothing to do", planned.nothing, planned.combinations, role)
     if planned.runs:

@@ -10,6 +10,7 @@ import torch
 from chimeramix import build
 from chimeramix.config import Settings
 from chimeramix.config_check import as_user_error
+from chimeramix.machine import check_recordable
 from chimeramix.streams import RunStreams
 from chimeramix.types import DataSource, Subset
 
@@ -31,7 +32,7 @@ class Trials:
             if values[group] is None:
                 continue
             content = [values[group], values["generator"]] if group == "mixer" and uses_generator else values[group]
-            key = json.dumps([group, content, source.image_size], sort_keys=True)
+            key = json.dumps([group, content, source.image_size, values["machine"]["compile"]], sort_keys=True)
             if key not in self._passed:
                 _ALL[group](values, source)
                 self._passed.add(key)
@@ -45,11 +46,15 @@ def _blank(size: int) -> Subset:
 
 def _generator(values: dict[str, Any], source: DataSource) -> None:
     generator = build.generator(values)
+    check_recordable(values["machine"]["compile"], "generator", generator)
+    check_recordable(values["machine"]["compile"], "generator.augment", generator.augment)
     build.try_augment(generator.augment, _blank(generator.image_size), "generator.augment")
 
 
 def _augment(values: dict[str, Any], source: DataSource) -> None:
-    build.try_augment(build.part(values, "augment"), _blank(source.image_size), "augment")
+    augment = build.part(values, "augment")
+    check_recordable(values["machine"]["compile"], "augment", augment)
+    build.try_augment(augment, _blank(source.image_size), "augment")
 
 
 def _mixer(values: dict[str, Any], source: DataSource) -> None:

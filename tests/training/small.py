@@ -14,10 +14,9 @@ from chimeramix.machine import Machine
 from chimeramix.training import loop
 from chimeramix.training.metrics import EpochMeans
 
+_CONF = Path(__file__).parents[2] / "conf" / "experiment"
 EPOCHS = 16
-EXPERIMENTS = sorted(
-    str(path.relative_to("conf/experiment").with_suffix("")) for path in Path("conf/experiment").rglob("*.yaml")
-)
+EXPERIMENTS = sorted(str(path.relative_to(_CONF).with_suffix("")) for path in _CONF.rglob("*.yaml"))
 WITH_GENERATOR = ("chimeramix_grid", "chimeramix_segmentation", "glico")
 NETWORKS = {"model", "averaged", "network", "discriminator", "classifier"}
 
