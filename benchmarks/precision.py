@@ -161,7 +161,7 @@ def main() -> None:
     for experiment, by_precision in rows.items():
         for precision, row in by_precision.items():
             print(f"{experiment:26} {precision:5} {row}")
-    pictures = [sorted((options.runs / precision).glob("generator/*-s0-*/pictures*.png"))[-1] for precision in found]
+    pictures = [sorted((options.runs / precision).glob("generator/*-s0-*/pictures/*.png"))[-1] for precision in found]
     beside_each_other(pictures, options.runs / "pictures.png")
     words = [f"--precisions {' '.join(options.precisions)}", f"--seeds {options.seeds} --samples {options.samples}"]
     words += [f"--device {options.device}", *([] if options.overrides == list(SMALL) else options.overrides)]
