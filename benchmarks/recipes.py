@@ -14,18 +14,17 @@ import subprocess
 import sys
 import tempfile
 import time
-from itertools import count
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from benchmarks.record import add_machine, machine_of, milliseconds, variant, words_of, write
+from benchmarks.steps import product_step
 from benchmarks.synthetic import Noise, parts_of, with_segments
 from chimeramix.assembly import Parts
 from chimeramix.machine import Machine
-from chimeramix.training.loop import fit, steps_of
-from chimeramix.training.metrics import EpochMeans
+from chimeramix.training.loop import fit
 from chimeramix.training.tracking import Tracker
 
 SHAPES = {"cifair10": (10, 32, 10_000), "cifair100": (100, 32, 10_000), "stl10": (10, 96, 8_000)}
@@ -51,15 +50,7 @@ def made(role: str, dataset: str, experiment: str, machine: Machine, folder: Pat
 
 def steps(parts: Parts, machine: Machine, repeats: int) -> float:
     """Milliseconds of a step."""
-    training = parts.training
-    take = steps_of(training, EpochMeans(machine.device), parts.streams, machine)
-    positions = (item for _ in count() for item in training.loader.positions())
-
-    def step() -> None:
-        index, labelled = next(positions)
-        take(index, labelled)
-        training.advance(len(index))
-
+    step = product_step(parts, machine)
     with machine.own_stream():
         milliseconds(step, 1 + (20 if machine.device.type == "cuda" else 0), machine.device)  # set-up, recording
         return milliseconds(step, repeats, machine.device)
