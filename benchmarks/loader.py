@@ -12,10 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from benchmarks.record import machine_of, milliseconds, write
 from benchmarks.synthetic import parts_of, with_segments
+from chimeramix.assembly import Parts
 from chimeramix.data.views import SameClassPartners
 from chimeramix.machine import Machine
 from chimeramix.streams import RandomStream
@@ -24,18 +23,16 @@ from chimeramix.streams import RandomStream
 PUBLISHED = {"generator, grid": 3520, "generator, seg": 485, "classifier, grid": 3497, "classifier, seg": 1053}
 
 
-def pairs(role: str, experiment: str, batch: int, machine: Machine, folder: Path) -> Callable[[], object]:
-    parts = with_segments(parts_of(role, machine, folder, f"+experiment={experiment}"), machine)
+def pairs(parts: Parts, batch: int, machine: Machine) -> Callable[[], object]:
+    """Makes what a step needs for so many random images."""
     views, mask = parts.views, parts.mask
     assert mask is not None
-    partners = SameClassPartners(views, RandomStream(0, machine.device))
-    rng = RandomStream(1, machine.device)
-    index = torch.arange(batch, device=machine.device) % len(views.subset)
+    partners, rng = SameClassPartners(views, RandomStream(0, machine.device)), RandomStream(1, machine.device)
+    positions = max(views.subset.images.shape[-1], 64) // 4  # of the generator's features
 
     def make() -> Any:
-        first = views(index)
-        partner = partners(first, include_self=True)
-        return mask(first, partner, 16, rng)
+        first = views(rng.integers(len(views.subset), batch))
+        return mask(first, partners(first, include_self=True), positions, rng)
 
     return make
 
@@ -52,9 +49,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for role in ("generator", "classifier"):
             for short, experiment in (("grid", "chimeramix_grid"), ("seg", "chimeramix_segmentation")):
+                parts = with_segments(parts_of(role, machine, Path(folder), f"+experiment={experiment}"), machine)
                 row = {}
                 for batch in options.batch:
-                    make = pairs(role, experiment, batch, machine, Path(folder))
+                    make = pairs(parts, batch, machine)
                     milliseconds(make, 5, machine.device)
                     times = [milliseconds(make, 20, machine.device) for _ in range(options.rounds)]
                     row[f"batch {batch}"] = round(batch / statistics.median(times) * 1000)

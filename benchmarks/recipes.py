@@ -9,9 +9,6 @@ checkpoints included, and reports the time that this took. Every measurement is 
 
 import argparse
 import json
-import resource
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -19,8 +16,8 @@ from typing import Any
 
 import torch
 
-from benchmarks.record import add_machine, machine_of, milliseconds, variant, words_of, write
-from benchmarks.steps import product_step
+from benchmarks.record import add_machine, in_own_process, machine_of, peak_memory, variant, words_of, write
+from benchmarks.steps import step_milliseconds
 from benchmarks.synthetic import Noise, parts_of, with_segments
 from chimeramix.assembly import Parts
 from chimeramix.machine import Machine
@@ -48,14 +45,6 @@ def made(role: str, dataset: str, experiment: str, machine: Machine, folder: Pat
     return with_segments(parts_of(role, machine, folder, *words, source=source, dataset=dataset), machine)
 
 
-def steps(parts: Parts, machine: Machine, repeats: int) -> float:
-    """Milliseconds of a step."""
-    step = product_step(parts, machine)
-    with machine.own_stream():
-        milliseconds(step, 1 + (20 if machine.device.type == "cuda" else 0), machine.device)  # set-up, recording
-        return milliseconds(step, repeats, machine.device)
-
-
 def measure(role: str, dataset: str, experiment: str, options: argparse.Namespace) -> dict[str, Any]:
     machine = machine_of(options)
     on_gpu = machine.device.type == "cuda"
@@ -74,7 +63,7 @@ def measure(role: str, dataset: str, experiment: str, options: argparse.Namespac
         else:
             # Every other step of a classifier mixes, by a coin: more of them are needed.
             repeats = options.steps * (5 if role == "classifier" else 1)
-            row["step_ms"] = round(steps(parts, machine, repeats), 3)
+            row["step_ms"] = round(step_milliseconds(parts, machine, repeats), 3)
             row["seconds"] = round(total * row["step_ms"] / 1000)
             if role == "classifier":
                 training._evaluate(training.model)  # set-up
@@ -83,11 +72,7 @@ def measure(role: str, dataset: str, experiment: str, options: argparse.Namespac
                 share = 1 if on_gpu else test / EVALUATED_ON_CPU
                 row["evaluation_seconds"] = round(share * (time.perf_counter() - start), 2)
                 row["seconds"] += round(training.epochs // 10 * row["evaluation_seconds"])
-    if on_gpu:
-        peak = torch.cuda.max_memory_reserved(machine.device)
-    else:
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return row | {"peak_gb": round(peak / 1e9, 2)}
+    return row | {"peak_gb": round(peak_memory(machine.device), 2)}
 
 
 def main() -> None:
@@ -112,19 +97,17 @@ def main() -> None:
     for dataset in options.datasets:
         for experiment in options.methods:
             for role in METHODS[experiment]:
-                command = [sys.executable, "-m", "benchmarks.recipes", *words_of(options).split()]
-                command += ["--steps", str(options.steps), *(["--whole"] if options.whole else [])]
-                told = subprocess.run(
-                    [*command, "--one", role, dataset, experiment], check=True, stdout=subprocess.PIPE, text=True
-                )
+                words = [*words_of(options).split(), "--steps", str(options.steps)]
+                words += [*(["--whole"] if options.whole else []), "--one", role, dataset, experiment]
                 name = f"{dataset}, {experiment}, {role}"
-                rows[name] = json.loads(told.stdout.splitlines()[-1])
+                rows[name] = in_own_process("benchmarks.recipes", *words)
                 print(f"{name:50} {rows[name]}", flush=True)
-    words = f"{words_of(options)} --steps {options.steps}{' --whole' if options.whole else ''}"
+    command = f"python -m benchmarks.recipes {words_of(options)} --steps {options.steps}"
+    command += " --whole" if options.whole else ""
     if options.datasets != list(SHAPES) or options.methods != list(METHODS):
-        words += f" --datasets {' '.join(options.datasets)} --methods {' '.join(options.methods)}"
+        command += f" --datasets {' '.join(options.datasets)} --methods {' '.join(options.methods)}"
     name = f"recipes-{variant(options)}{'-whole' if options.whole else ''}"
-    result = {"command": f"python -m benchmarks.recipes {words}", "recipes": rows}
+    result = {"command": command, "recipes": rows}
     print(write(name, torch.device(options.device), result))
 
 

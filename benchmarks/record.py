@@ -4,7 +4,9 @@ import argparse
 import json
 import os
 import platform
+import resource
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from datetime import datetime, timezone
@@ -78,6 +80,20 @@ def milliseconds(call: Callable[[], object], repeats: int, device: torch.device)
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     return (time.perf_counter() - start) / repeats * 1e3
+
+
+def peak_memory(device: torch.device) -> float:
+    """GB that PyTorch took of a GPU at most, or that were resident of this process."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_reserved(device) / 1e9
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+
+
+def in_own_process(module: str, *words: str) -> dict[str, Any]:
+    """What `python -m MODULE WORDS` prints as its last line, in JSON."""
+    told = subprocess.run([sys.executable, "-m", module, *words], check=True, stdout=subprocess.PIPE, text=True)
+    row: dict[str, Any] = json.loads(told.stdout.splitlines()[-1])
+    return row
 
 
 def write(name: str, device: torch.device, result: dict[str, Any]) -> Path:

@@ -4,33 +4,35 @@ From ciFAIR-10's shape (10 classes, 32 pixels, 5 images a class) one number grow
 as Tiny-ImageNet (200 classes, 500 images of 64 x 64 each). For each: seconds from the images in memory to a training
 that is ready, ms to make a batch for the generator and for the classifier (views, partners, masks), ms of the
 classifier's whole step (WRN-16-8, batch 10, MixUp), megabytes of images and superpixels that lie on the device, and the
-process' peak memory. Images are noise. Superpixels, which are computed once and kept, are timed on 200 images of noise
-blurred to look like a picture's, in one process.
+peak of memory as in `benchmarks.recipes`. Images are noise. Superpixels, which are computed once and kept, are timed on
+200 images of noise blurred to look like a picture's, in one process.
 """
 
 import argparse
 import json
-import resource
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 
-from benchmarks.record import add_machine, machine_of, milliseconds, variant, words_of, write
+from benchmarks.loader import pairs
+from benchmarks.record import (
+    add_machine,
+    in_own_process,
+    machine_of,
+    milliseconds,
+    peak_memory,
+    variant,
+    words_of,
+    write,
+)
+from benchmarks.steps import step_milliseconds
 from benchmarks.synthetic import Noise, parts_of, with_segments
 from chimeramix.assembly import Parts
 from chimeramix.data.segments import segment
-from chimeramix.data.views import SameClassPartners
-from chimeramix.machine import Machine
-from chimeramix.streams import RandomStream
-from chimeramix.training.loop import steps_of
-from chimeramix.training.metrics import EpochMeans
 
 SHAPES = {  # classes, images of each, side
     "ciFAIR-10, 5 a class": (10, 5, 32),
@@ -45,29 +47,6 @@ SHAPES = {  # classes, images of each, side
 }
 
 
-def batches(parts: Parts, size: int, machine: Machine) -> Callable[[], object]:
-    """Makes what ChimeraMix+Seg needs for a batch of random images."""
-    views, mask = parts.views, parts.mask
-    assert mask is not None
-    partners, rng = SameClassPartners(views, RandomStream(0, machine.device)), RandomStream(1, machine.device)
-
-    def make() -> Any:
-        first = views(rng.integers(len(views.subset), size))
-        return mask(first, partners(first, include_self=True), views.subset.images.shape[-1] // 4, rng)
-
-    return make
-
-
-def steps(parts: Parts, machine: Machine) -> float:
-    """Milliseconds of the classifier's step."""
-    take = steps_of(parts.training, EpochMeans(machine.device), parts.streams, machine)
-    index = torch.arange(10, device=machine.device)
-    on_gpu = machine.device.type == "cuda"
-    with machine.own_stream():
-        milliseconds(lambda: take(index, True), 8 if on_gpu else 1, machine.device)  # set-up, recording
-        return milliseconds(lambda: take(index, True), 200 if on_gpu else 4, machine.device)
-
-
 def resident(parts: Parts) -> int:
     """Bytes of images and superpixels on the device."""
     subset = parts.views.subset
@@ -77,6 +56,7 @@ def resident(parts: Parts) -> int:
 
 def measure(name: str, options: argparse.Namespace) -> dict[str, Any]:
     machine = machine_of(options)
+    on_gpu = machine.device.type == "cuda"
     classes, per_class, side = SHAPES[name]
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
@@ -84,19 +64,17 @@ def measure(name: str, options: argparse.Namespace) -> dict[str, Any]:
         start = time.perf_counter()
         parts = parts_of("classifier", machine, folder, "+experiment=mixup", source=source)
         row: dict[str, Any] = {"images": classes * per_class, "set_up_s": round(time.perf_counter() - start, 2)}
-        row["step_ms"] = round(steps(parts, machine), 2)
+        row["step_ms"] = round(step_milliseconds(parts, machine, 200 if on_gpu else 4), 2)
         del parts
         for role, size in (("classifier", 10), ("generator", 64)):
             words = ["+experiment=chimeramix_segmentation", f"generator.image_size={max(side, 64)}"]
             parts = with_segments(parts_of(role, machine, folder, *words, source=source), machine)
-            make = batches(parts, size, machine)
+            make = pairs(parts, size, machine)
             milliseconds(make, 50, machine.device)
             row[f"{role}_batch_ms"] = round(milliseconds(make, 50, machine.device), 3)
             row[f"{role}_resident_mb"] = round(resident(parts) / 1e6, 1)
         row["superpixels_ms_an_image"] = round(superpixels(max(side, 64)), 2)
-        row["peak_gb"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9, 2)
-        if machine.device.type == "cuda":
-            row["peak_gpu_gb"] = round(torch.cuda.max_memory_reserved(machine.device) / 1e9, 2)
+        row["peak_gb"] = round(peak_memory(machine.device), 2)
     return row
 
 
@@ -119,9 +97,7 @@ def main() -> None:
         return
     rows = {}
     for name in SHAPES:
-        command = [sys.executable, "-m", "benchmarks.scaling", *words_of(options).split(), "--one", name]
-        told = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-        rows[name] = json.loads(told.stdout.splitlines()[-1])
+        rows[name] = in_own_process("benchmarks.scaling", *words_of(options).split(), "--one", name)
         print(f"{name:22} {rows[name]}", flush=True)
     result = {"command": f"python -m benchmarks.scaling {words_of(options)}", "shapes": rows}
     print(write(f"scaling-{variant(options)}", torch.device(options.device), result))

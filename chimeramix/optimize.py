@@ -51,8 +51,7 @@ class Optimisation:
         self._total_steps = total_steps
         self._initial_rates = [float(group["lr"]) for group in self._optimizer.param_groups]
         self._rates_on_device: list[Tensor] | None = None
-        self._records = machine.records
-        if self._records:
+        if machine.records:
             if not self._optimizer.defaults.get("fused"):
                 raise ValueError(
                     f"machine.compile={machine.compile} can't record {type(self._optimizer).__name__} where it is not "
@@ -83,7 +82,7 @@ class Optimisation:
     def _set_capturable(self) -> None:
         for group in self._optimizer.param_groups:
             if "capturable" in group:
-                group["capturable"] = self._records
+                group["capturable"] = self._rates_on_device is not None
 
     def _set_learning_rates(self) -> None:
         # Not by torch's LambdaLR: where fp16 overflows in the first step, as it often does, the scaler leaves that step
