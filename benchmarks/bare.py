@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from chimeramix.assembly import Parts
 from chimeramix.machine import Machine
+from chimeramix.runs.assembly import Parts
 from chimeramix.streams import RandomStream
 from chimeramix.types import Batch
 

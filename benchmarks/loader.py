@@ -14,9 +14,9 @@ from typing import Any
 
 from benchmarks.record import machine_of, milliseconds, write
 from benchmarks.synthetic import parts_of, with_segments
-from chimeramix.assembly import Parts
 from chimeramix.data.views import SameClassPartners
 from chimeramix.machine import Machine
+from chimeramix.runs.assembly import Parts
 from chimeramix.streams import RandomStream
 
 # Pairs per second of the published loaders, the better of 0 and 2 worker processes, on 2 cores of another machine.

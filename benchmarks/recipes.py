@@ -19,8 +19,8 @@ import torch
 from benchmarks.record import add_machine, in_own_process, machine_of, peak_memory, variant, words_of, write
 from benchmarks.steps import step_milliseconds
 from benchmarks.synthetic import Noise, parts_of, with_segments
-from chimeramix.assembly import Parts
 from chimeramix.machine import Machine
+from chimeramix.runs.assembly import Parts
 from chimeramix.training.loop import fit
 from chimeramix.training.tracking import Tracker
 

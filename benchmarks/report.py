@@ -19,9 +19,9 @@ import numpy as np
 import torch
 
 from benchmarks.record import write
-from chimeramix.config import compose_settings
-from chimeramix.config_sweep import read_sweep
-from chimeramix.spec import classifier_spec, generator_spec, identity_of
+from chimeramix.config.compose import compose_settings
+from chimeramix.config.sweep import read_sweep
+from chimeramix.runs.spec import classifier_spec, generator_spec, identity_of
 
 EXPERIMENTS = (
     "baseline",

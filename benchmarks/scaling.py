@@ -31,8 +31,8 @@ from benchmarks.record import (
 )
 from benchmarks.steps import step_milliseconds
 from benchmarks.synthetic import Noise, parts_of, with_segments
-from chimeramix.assembly import Parts
 from chimeramix.data.segments import segment
+from chimeramix.runs.assembly import Parts
 
 SHAPES = {  # classes, images of each, side
     "ciFAIR-10, 5 a class": (10, 5, 32),

@@ -33,8 +33,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks.bare import classifier_step, generator_step
 from benchmarks.record import add_machine, machine_of, milliseconds, variant, words_of, write
 from benchmarks.synthetic import parts_of, with_segments
-from chimeramix.assembly import Parts
 from chimeramix.machine import Machine
+from chimeramix.runs.assembly import Parts
 from chimeramix.training.loop import steps_of
 from chimeramix.training.metrics import EpochMeans
 from chimeramix.types import Batch

@@ -8,14 +8,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from chimeramix import assembly, build
-from chimeramix.assembly import Parts, Run
-from chimeramix.config import compose_settings
+from chimeramix.config.compose import compose_settings
 from chimeramix.data.source import ImagesInMemory
 from chimeramix.generators.latent import LatentNetwork
 from chimeramix.generators.pool import ImagePool
 from chimeramix.machine import Machine
-from chimeramix.run_folder import RunFolder
+from chimeramix.runs import assembly, build
+from chimeramix.runs.assembly import Parts, Run
+from chimeramix.runs.folder import RunFolder
 from chimeramix.streams import RandomStream, RunStreams
 
 

@@ -10,10 +10,10 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from chimeramix import config as configuration
-from chimeramix.config_sweep import read_sweep
+from chimeramix.config import compose as configuration
+from chimeramix.config.sweep import read_sweep
 from chimeramix.errors import Interrupted, RunFailure, UserError
-from chimeramix.logs import set_up_logging
+from chimeramix.terminal import set_up_logging
 
 configuration.register()
 
@@ -70,9 +70,9 @@ def run(config: DictConfig, role: str) -> None:
     set_up_logging()
     try:
         settings = configuration.settings_of(config, role)
-        from chimeramix import runs  # torch is imported only when there is something to do
+        from chimeramix.runs.train import train  # torch is imported only when there is something to do
 
-        runs.train(settings)
+        train(settings)
     except (UserError, RunFailure, OSError) as error:
         # Not raised on: Hydra would print lines of its own.
         _exit(2 if isinstance(error, UserError) else 1, _line(error))

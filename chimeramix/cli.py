@@ -5,10 +5,10 @@ import sys
 from pathlib import Path
 
 from chimeramix.errors import RunFailure, UserError
-from chimeramix.logs import set_up_logging
 from chimeramix.report.command import FORMATS
 from chimeramix.report.command import report as report_runs
 from chimeramix.report.results import METRICS
+from chimeramix.terminal import set_up_logging
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -59,8 +59,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _prepare(dataset: str, overrides: list[str]) -> None:
     # Imported here: a report needs neither Hydra nor torch.
-    from chimeramix import build
-    from chimeramix.config import compose_settings
+    from chimeramix.config.compose import compose_settings
+    from chimeramix.runs import build
 
     values = compose_settings("classifier", [f"+dataset={dataset}", *overrides]).values
     source = build.source(values)
@@ -73,6 +73,6 @@ def _prepare(dataset: str, overrides: list[str]) -> None:
 
 
 def _status(runs: Path, words: list[str]) -> None:
-    from chimeramix import status
+    from chimeramix.sweep import status
 
     status.show(runs, words)

@@ -14,7 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
-from chimeramix.config import CONFIG_DIR
+from chimeramix.config.compose import CONFIG_DIR
 
 ROOT = CONFIG_DIR.parent
 

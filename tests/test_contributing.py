@@ -9,9 +9,9 @@ import pytest
 import torch
 import yaml
 
-from chimeramix.config import compose_settings
-from chimeramix.config_check import check_types
-from chimeramix.runs import train
+from chimeramix.config.checks import check_types
+from chimeramix.config.compose import compose_settings
+from chimeramix.runs.train import train
 from tests.runs.tiny import CLASSIFIER, COMMON, folder_of
 
 PAGE = (Path(__file__).parent.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")

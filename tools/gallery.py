@@ -16,13 +16,13 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from chimeramix import build
-from chimeramix.config import CONFIG_DIR, compose_settings
-from chimeramix.config_errors import options_of
+from chimeramix.config.compose import CONFIG_DIR, compose_settings
+from chimeramix.config.messages import options_of
 from chimeramix.data.resize import resize
 from chimeramix.data.segments import segment
 from chimeramix.mixing import Blend, DirectMix, MiAMix
 from chimeramix.mixing.blend import blend
+from chimeramix.runs import build
 from chimeramix.streams import RandomStream
 from chimeramix.types import Batch
 

@@ -106,7 +106,7 @@ class ChimeraMix(Mixer):
             UserError, ValueError: in one line, for a folder or a support set that won't do.
         """
         # Only here: reading a run needs all that the package needs, a mixer needs torch alone.
-        from chimeramix.from_run import chimera_mixer
+        from chimeramix.runs.trained import chimera_mixer
 
         return chimera_mixer(path, images, labels, probability, include_self, device, rng)
 

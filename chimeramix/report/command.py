@@ -9,7 +9,7 @@ from chimeramix.report.plots import draw_plots
 from chimeramix.report.render import latex, markdown, results_csv
 from chimeramix.report.results import read_store, summarise
 from chimeramix.report.tables import comparison_table, papers_table, results_tables
-from chimeramix.table import print_table
+from chimeramix.terminal import print_table
 
 FORMATS = ("terminal", "markdown", "csv", "latex")
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from chimeramix.errors import UserError
 from chimeramix.files import read_json_lines
 from chimeramix.report.results import Result, Run, by_data_set_and_model
-from chimeramix.spec import size_name, size_order
+from chimeramix.runs.spec import size_name, size_order
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,8 +7,8 @@ import re
 from chimeramix.report.papers import Figures
 from chimeramix.report.results import Result, is_best
 from chimeramix.report.tables import figure_of, is_inside
-from chimeramix.spec import size_name
-from chimeramix.table import Table, Text
+from chimeramix.runs.spec import size_name
+from chimeramix.terminal import Table, Text
 
 _LATEX = {
     "\\": r"\textbackslash{}",

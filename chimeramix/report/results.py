@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from chimeramix.errors import UserError
-from chimeramix.spec import identity_in, identity_of, size_order
+from chimeramix.runs.spec import identity_in, identity_of, size_order
 
 METRICS = ("accuracy", "top5", "macro_accuracy")
 

@@ -3,8 +3,8 @@
 from chimeramix.report.paired import Comparison
 from chimeramix.report.papers import Figures, PaperFigure
 from chimeramix.report.results import Result, by_data_set_and_model, is_best
-from chimeramix.spec import size_name, size_order
-from chimeramix.table import Table, Text
+from chimeramix.runs.spec import size_name, size_order
+from chimeramix.terminal import Table, Text
 
 ABSENT = "–"
 

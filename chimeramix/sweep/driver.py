@@ -5,16 +5,16 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
-from chimeramix.commands import to_repeat, train_command
-from chimeramix.config import Settings
-from chimeramix.config_sweep import Sweep, read_sweep
+from chimeramix.config.compose import Settings
+from chimeramix.config.sweep import Sweep, read_sweep
 from chimeramix.errors import Interrupted, RunFailure, UserError
 from chimeramix.machine import Machine
-from chimeramix.run_status import RunStatus
-from chimeramix.sweep.job import write_job
+from chimeramix.runs.commands import to_repeat, train_command
+from chimeramix.runs.state import RunStatus
 from chimeramix.sweep.launch import Job, in_this_process, on_slurm, on_this_machine
 from chimeramix.sweep.plan import Cell, Plan, count_states, plan, queue_of, states_of, write_plan
 from chimeramix.sweep.pool import default_at_once
+from chimeramix.sweep.task import write_job
 from chimeramix.sweep.trial import Trials
 
 log = logging.getLogger(__name__)

@@ -4,43 +4,16 @@ A job's file holds the complete settings of its runs, so that what was planned i
 while the job waits in a queue. `python -m chimeramix.sweep.job FILE NUMBER` does one run of it.
 """
 
-import json
 import signal
 import sys
 import traceback
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from chimeramix.config import Settings
 from chimeramix.errors import Interrupted, RunFailure, UserError
-from chimeramix.logs import set_up_logging
-from chimeramix.run_status import RunStatus, one_line, read_state, write_status
-from chimeramix.sweep.plan import Cell
-
-
-@dataclass(frozen=True)
-class Task:
-    """A run that a job does."""
-
-    settings: Settings
-    folder: Path
-    command: str
-    sweep: str
-
-
-def write_job(path: Path, cells: list[Cell], settings: list[Settings]) -> None:
-    runs = [
-        {"settings": asdict(each), "folder": str(cell.folder.absolute()), "command": cell.command}
-        for cell, each in zip(cells, settings, strict=True)
-    ]
-    path.write_text(json.dumps(runs) + "\n", encoding="utf-8")
-
-
-def read_job(path: Path) -> list[Task]:
-    runs = json.loads(path.read_text(encoding="utf-8"))
-    sweep = str(path.absolute().parent.parent)
-    return [Task(Settings(**run["settings"]), Path(run["folder"]), run["command"], sweep) for run in runs]
+from chimeramix.runs.state import RunStatus, one_line, read_state, write_status
+from chimeramix.sweep.task import Task, read_job
+from chimeramix.terminal import set_up_logging
 
 
 class SlurmJob:
@@ -79,9 +52,9 @@ def attempt(task: Task) -> bool:
         # An earlier failure is history; until its folder is locked, it may wait for a generator.
         write_status(task.folder, RunStatus("started", task.command))
     try:
-        from chimeramix import runs
+        from chimeramix.runs.train import train
 
-        runs.train(task.settings, generator_too=True, sweep=task.sweep)
+        train(task.settings, generator_too=True, sweep=task.sweep)
     except Interrupted:
         raise
     except (UserError, RunFailure, OSError) as error:

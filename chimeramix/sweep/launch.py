@@ -14,11 +14,12 @@ from tqdm import tqdm
 
 from chimeramix.errors import UserError
 from chimeramix.files import write_json
-from chimeramix.run_status import RunStatus, read_state, write_status
+from chimeramix.runs.state import RunStatus, read_state, write_status
 from chimeramix.sweep import slurm
-from chimeramix.sweep.job import SlurmJob, attempt, read_job
+from chimeramix.sweep.job import SlurmJob, attempt
 from chimeramix.sweep.plan import Cell, count_states, states_of
 from chimeramix.sweep.pool import run_pool
+from chimeramix.sweep.task import read_job
 
 log = logging.getLogger(__name__)
 

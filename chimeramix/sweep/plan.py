@@ -8,13 +8,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from chimeramix.commands import resume_command
-from chimeramix.config import Settings
-from chimeramix.config_sweep import Sweep
+from chimeramix.config.compose import Settings
+from chimeramix.config.sweep import Sweep
 from chimeramix.files import write_json
-from chimeramix.run_folder import folders_in
-from chimeramix.run_status import STATES, RunStatus, read_state
-from chimeramix.spec import identity_in
+from chimeramix.runs.commands import resume_command
+from chimeramix.runs.folder import folders_in
+from chimeramix.runs.spec import identity_in
+from chimeramix.runs.state import STATES, RunStatus, read_state
 from chimeramix.sweep import slurm
 
 if TYPE_CHECKING:
@@ -72,14 +72,15 @@ class Plan:
 
 def plan(sweep: Sweep) -> Plan:
     """Finds the folder of each run. Raises `UserError` where a data set can't be used."""
-    from chimeramix import build, runs  # torch is imported only when there is something to plan
+    from chimeramix.runs import build  # torch is imported only when there is something to plan
+    from chimeramix.runs.train import folders_of, trains_nothing
 
     sources: dict[str, tuple[DataSource, dict[str, Any]]] = {}
     existing: dict[Path, dict[str, Path]] = {}
     found: dict[str, PlannedRun] = {}
     nothing = 0
     for settings in sweep.runs:
-        if runs.trains_nothing(settings):
+        if trains_nothing(settings):
             nothing += 1
             continue
         values = settings.values
@@ -91,7 +92,7 @@ def plan(sweep: Sweep) -> Plan:
         runs_dir = Path(values["machine"]["runs_dir"]).expanduser()
         if runs_dir not in existing:
             existing[runs_dir] = folders_in(runs_dir)
-        folder = runs.folders_of(settings, facts, existing[runs_dir])[0]
+        folder = folders_of(settings, facts, existing[runs_dir])[0]
         cell = Cell(folder.path, settings.role, columns_of(settings), resume_command(settings.role, settings.overrides))
         found.setdefault(folder.identity, PlannedRun(cell, settings, source))
     return Plan(list(found.values()), len(sweep.runs), nothing)

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from chimeramix.errors import Interrupted
 from chimeramix.machine import allotted_cpus
-from chimeramix.run_status import RunStatus, write_status
-from chimeramix.sweep.job import read_job
+from chimeramix.runs.state import RunStatus, write_status
+from chimeramix.sweep.task import read_job
 from chimeramix.training.stopping import StopRequest
 
 log = logging.getLogger(__name__)

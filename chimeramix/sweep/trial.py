@@ -7,10 +7,10 @@ from typing import Any
 
 import torch
 
-from chimeramix import build
-from chimeramix.config import Settings
-from chimeramix.config_check import as_user_error
+from chimeramix.config.checks import as_user_error
+from chimeramix.config.compose import Settings
 from chimeramix.machine import check_recordable
+from chimeramix.runs import build
 from chimeramix.streams import RunStreams
 from chimeramix.types import DataSource, Subset
 

@@ -13,12 +13,12 @@ from torch import Tensor
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as tv
 
-from chimeramix import build
 from chimeramix.augment.compose import Compose
 from chimeramix.augment.flip_crop import FlipCrop
 from chimeramix.augment.operations import OPERATIONS, apply_operations
 from chimeramix.augment.policies import POLICIES, AutoAugment, TrivialAugment
-from chimeramix.config import compose_settings
+from chimeramix.config.compose import compose_settings
+from chimeramix.runs import build
 from chimeramix.streams import RandomStream
 
 NAMES = list(OPERATIONS)

@@ -4,10 +4,10 @@ from typing import Any
 
 import torch
 
-from chimeramix import build
-from chimeramix.config import CONFIG_DIR, compose_settings
-from chimeramix.config_errors import options_of
+from chimeramix.config.compose import CONFIG_DIR, compose_settings
+from chimeramix.config.messages import options_of
 from chimeramix.data.views import Views
+from chimeramix.runs import build
 from chimeramix.streams import RandomStream, RunStreams
 from chimeramix.types import Subset
 

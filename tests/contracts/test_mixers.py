@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from chimeramix import build
 from chimeramix.errors import UserError
 from chimeramix.mixing import Mixer
+from chimeramix.runs import build
 from chimeramix.streams import RunStreams
 from chimeramix.types import Batch
 from tests.contracts.parts import CPU, generator_of, options, values_of, views_of

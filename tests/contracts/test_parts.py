@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import torch
 
-from chimeramix import build
 from chimeramix.machine import Machine
+from chimeramix.runs import build
 from chimeramix.streams import RandomStream
 from tests.contracts.parts import CPU, generator_of, options, values_of, views_of
 

@@ -7,12 +7,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from chimeramix import build
-from chimeramix.config import compose_settings
+from chimeramix.config.compose import compose_settings
 from chimeramix.generators.chimera import ChimeraTraining
 from chimeramix.generators.networks import Decoder, PatchDiscriminator, ResidualBlock
 from chimeramix.machine import Machine
 from chimeramix.masks.segments import SegmentMask
+from chimeramix.runs import build
 from chimeramix.streams import RandomStream
 from chimeramix.types import Batch
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from chimeramix.config import compose_settings
+from chimeramix.config.compose import compose_settings
 from chimeramix.machine import Machine
-from chimeramix.runs import train
+from chimeramix.runs.train import train
 from chimeramix.training.loop import steps_of
 from chimeramix.training.metrics import EpochMeans
 from tests.training.small import EXPERIMENTS, WITH_GENERATOR, assert_same, small, trained

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from chimeramix import runs
 from chimeramix.files import write_atomically
+from chimeramix.runs import train as runs
 from chimeramix.training import classifier, generator
 from tests.runs.tiny import run
 

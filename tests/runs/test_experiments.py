@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from chimeramix.config import CONFIG_DIR, compose_settings
-from chimeramix.config_errors import options_of
+from chimeramix.config.compose import CONFIG_DIR, compose_settings
+from chimeramix.config.messages import options_of
 from chimeramix.errors import UserError
-from chimeramix.runs import train
+from chimeramix.runs.train import train
 from chimeramix.training import loop
 from chimeramix.training.checkpoint import save_checkpoint
 from tests.runs.interrupt import Killed

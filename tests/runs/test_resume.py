@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 import torch
 
-from chimeramix import assembly
 from chimeramix.errors import Interrupted, RunFailure, UserError
+from chimeramix.runs import assembly
 from chimeramix.training import checkpoint, loop
 from chimeramix.training.classifier import ClassifierTraining
 from chimeramix.training.evaluation import Evaluation
@@ -87,7 +87,7 @@ def test_killed_at_an_epochs_end(
 def test_killed_after_training_before_the_result(
     role: str, uninterrupted: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from chimeramix import runs as package_runs
+    from chimeramix.runs import train as package_runs
 
     runs = runs_with_generator(role, uninterrupted, tmp_path)
     with monkeypatch.context() as patch:

@@ -12,13 +12,13 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from chimeramix import assembly
-from chimeramix import runs as package_runs
 from chimeramix.data.digits import Digits
 from chimeramix.data.loader import EpochLoader
 from chimeramix.data.subset import draw_subset
 from chimeramix.data.views import Normalize, Views
 from chimeramix.machine import Machine
+from chimeramix.runs import assembly
+from chimeramix.runs import train as package_runs
 from chimeramix.streams import RunStreams
 from chimeramix.training import loop
 from chimeramix.training.tracking import Tracker

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from chimeramix.errors import UserError
-from chimeramix.run_folder import RunFolder
+from chimeramix.runs.folder import RunFolder
 from tests.runs.interrupt import ROLES, runs_with_generator
 from tests.runs.test_resume import command
 from tests.runs.tiny import assert_same_run, folder_of, run

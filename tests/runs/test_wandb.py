@@ -110,7 +110,7 @@ def _finish() -> None:
 
 def test_wandb_is_imported_only_when_asked(tmp_path: Path) -> None:
     code = (
-        "import sys; from chimeramix.runs import train; from chimeramix.config import compose_settings; "
+        "import sys; from chimeramix.runs.train import train; from chimeramix.config.compose import compose_settings; "
         f"train(compose_settings('generator', {overrides('generator', tmp_path)!r})); assert 'wandb' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, capture_output=True)

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 
-from chimeramix.config import compose_settings
-from chimeramix.runs import train
+from chimeramix.config.compose import compose_settings
+from chimeramix.runs.train import train
 
 COMMON = ["+dataset=demo/digits", "max_labels_per_class=2", "machine.device=cpu", "machine.workers=1"]
 GENERATOR = [

@@ -14,8 +14,9 @@ from chimeramix.cli import main
 from chimeramix.errors import Interrupted, RunFailure, UserError
 from chimeramix.sweep import driver, launch, pool, slurm
 from chimeramix.sweep.driver import sweep
-from chimeramix.sweep.job import attempt, read_job, write_job
+from chimeramix.sweep.job import attempt
 from chimeramix.sweep.plan import Cell
+from chimeramix.sweep.task import read_job, write_job
 from tests.runs.tiny import CLASSIFIER, COMMON, GENERATOR, assert_same_run, overrides
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -218,7 +219,7 @@ def test_a_stopped_pool_saves_its_runs_and_the_same_command_goes_on(tmp_path: Pa
 
 def task_of(tmp_path: Path, *more: str) -> Path:
     """The file of a job of one run, as a sweep writes it."""
-    from chimeramix.config import compose_settings
+    from chimeramix.config.compose import compose_settings
 
     chosen = [word for word in words(tmp_path) if not word.startswith("seed=")]
     settings = compose_settings("classifier", [*chosen, *more])
@@ -243,7 +244,7 @@ def test_an_interrupted_attempt_is_no_failure(tmp_path: Path, monkeypatch: pytes
     def interrupted(*arguments: object, **keywords: object) -> None:
         raise Interrupted(signal.SIGUSR2)
 
-    monkeypatch.setattr("chimeramix.runs.train", interrupted)
+    monkeypatch.setattr("chimeramix.runs.train.train", interrupted)
     (task,) = read_job(task_of(tmp_path))
     with pytest.raises(Interrupted):
         attempt(task)

@@ -8,9 +8,9 @@ from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
 from benchmarks.synthetic import Noise, parts_of, with_segments
-from chimeramix.assembly import Parts
-from chimeramix.config import compose_settings
+from chimeramix.config.compose import compose_settings
 from chimeramix.machine import Machine
+from chimeramix.runs.assembly import Parts
 from chimeramix.training import loop
 from chimeramix.training.metrics import EpochMeans
 

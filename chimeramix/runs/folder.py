@@ -16,7 +16,7 @@ from filelock import FileLock, Timeout
 
 from chimeramix.errors import UserError
 from chimeramix.files import write_atomically, write_json
-from chimeramix.spec import identity_in, identity_of
+from chimeramix.runs.spec import identity_in, identity_of
 
 log = logging.getLogger(__name__)
 

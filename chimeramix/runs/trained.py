@@ -8,13 +8,17 @@ import torch
 import yaml
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
-from chimeramix import build
-from chimeramix.config import register
+from chimeramix.config.compose import Settings, register
 from chimeramix.data.views import Normalize, SameClassPartners, Views
 from chimeramix.errors import UserError
+from chimeramix.machine import Machine
 from chimeramix.mixing.chimera import ChimeraMix
+from chimeramix.runs import build
+from chimeramix.runs.commands import generator_command
+from chimeramix.runs.folder import RunFolder
+from chimeramix.runs.spec import generator_spec
 from chimeramix.streams import RandomStream, derive_seed
 from chimeramix.types import Subset
 
@@ -79,3 +83,28 @@ def _read(folder: Path) -> tuple[dict[str, Any], Any]:
     except (SafetensorError, OSError, RuntimeError) as error:
         raise UserError(f"{weights} is damaged ({str(error).splitlines()[0]}); train the generator again") from error
     return values, network
+
+
+def load_generator(settings: Settings, facts: dict[str, Any], machine: Machine) -> nn.Module:
+    """The frozen network of the generator that the same overrides train, on the machine's device.
+
+    Raises:
+        UserError: with the command to type, where that generator is missing, unfinished or damaged.
+    """
+    values = settings.values
+    if values["generator"] is None:
+        raise UserError("mixer needs a generator: choose one with generator=NAME, such as generator=chimera")
+    # First, for what is wrong with the generator's own settings, and for a kind that the mixer can't use.
+    network: nn.Module = build.generator(values).network
+    build.check_generator(values, network)
+    folder = RunFolder(Path(values["machine"]["runs_dir"]).expanduser(), generator_spec(values, facts), "generator")
+    command = generator_command(settings.overrides)
+    if folder.result() is None:
+        state = f"its training in {folder.path} is not finished" if folder.path.exists() else "there is none"
+        raise UserError(f"this run needs the generator {folder.identity}, and {state}; train it with: {command}")
+    try:
+        network.load_state_dict(load_file(folder.weights))
+    except (SafetensorError, OSError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"{folder.weights} is damaged ({reason}); train it again with: {command} rerun=true") from error
+    return network.to(machine.device).requires_grad_(False).eval()

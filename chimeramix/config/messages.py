@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from chimeramix.config_check import did_you_mean
+from chimeramix.config.checks import did_you_mean
 
 # What OmegaConf says of a value that does not fit, and what to say instead.
 _REMEDIES = (

@@ -1,8 +1,14 @@
-"""A table of texts, and how it is printed to a terminal."""
+"""What commands write to a terminal: log lines on stderr, tables on stdout."""
 
+import logging
 from dataclasses import dataclass
 
 _LEAST = 24  # characters that a column of words keeps, if it has as many
+
+
+def set_up_logging() -> None:
+    logging.basicConfig(level=logging.INFO, format="%(message)s", force=True)
+    logging.raiseExceptions = False  # no traceback for a log line that a full disk does not take
 
 
 @dataclass(frozen=True)

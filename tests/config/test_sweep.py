@@ -5,10 +5,10 @@ import shlex
 
 import pytest
 
-from chimeramix import config_sweep
-from chimeramix.config import CONFIG_DIR, compose_settings
-from chimeramix.config_errors import options_of
-from chimeramix.config_sweep import read_sweep
+from chimeramix.config import sweep as config_sweep
+from chimeramix.config.compose import CONFIG_DIR, compose_settings
+from chimeramix.config.messages import options_of
+from chimeramix.config.sweep import read_sweep
 from chimeramix.errors import UserError
 
 README_COMMAND = (

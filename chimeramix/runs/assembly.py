@@ -5,9 +5,8 @@ from typing import Any
 
 import torch
 
-from chimeramix import build
-from chimeramix.config import Settings
-from chimeramix.config_check import as_user_error
+from chimeramix.config.checks import as_user_error
+from chimeramix.config.compose import Settings
 from chimeramix.data.loader import EpochLoader
 from chimeramix.data.subset import epoch_repeats
 from chimeramix.data.views import Normalize, Views
@@ -15,9 +14,10 @@ from chimeramix.errors import UserError
 from chimeramix.machine import Machine, check_recordable
 from chimeramix.mixing import Identity
 from chimeramix.optimize import Optimisation
-from chimeramix.run_folder import RunFolder
+from chimeramix.runs import build
+from chimeramix.runs.folder import RunFolder
+from chimeramix.runs.trained import load_generator
 from chimeramix.streams import RunStreams
-from chimeramix.trained_generator import load_generator
 from chimeramix.training.classifier import ClassifierTraining
 from chimeramix.training.evaluation import Evaluation, evaluate
 from chimeramix.training.generator import GeneratorTraining

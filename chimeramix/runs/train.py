@@ -10,15 +10,15 @@ from typing import Any
 import yaml
 from safetensors.torch import save
 
-from chimeramix import build
-from chimeramix.assembly import Parts, Run, classifier_parts, generator_parts
-from chimeramix.commands import resume_command
-from chimeramix.config import Settings
+from chimeramix.config.compose import Settings
 from chimeramix.files import read_json_lines, write_atomically
 from chimeramix.machine import Machine
-from chimeramix.run_folder import RunFolder
-from chimeramix.run_status import Progress, recorded
-from chimeramix.spec import FORMAT, classifier_spec, generator_spec, size_name
+from chimeramix.runs import build
+from chimeramix.runs.assembly import Parts, Run, classifier_parts, generator_parts
+from chimeramix.runs.commands import resume_command
+from chimeramix.runs.folder import RunFolder
+from chimeramix.runs.spec import FORMAT, classifier_spec, generator_spec, size_name
+from chimeramix.runs.state import Progress, recorded
 from chimeramix.streams import RunStreams
 from chimeramix.training.checkpoint import load_checkpoint
 from chimeramix.training.loop import fit

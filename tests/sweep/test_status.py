@@ -8,9 +8,9 @@ import pytest
 from filelock import FileLock
 
 from chimeramix.cli import main
-from chimeramix.config import compose_settings
-from chimeramix.run_status import RunStatus, write_status
-from chimeramix.runs import folders_of
+from chimeramix.config.compose import compose_settings
+from chimeramix.runs.state import RunStatus, write_status
+from chimeramix.runs.train import folders_of
 from chimeramix.sweep import slurm
 from tests.runs.tiny import CLASSIFIER, COMMON
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from chimeramix.config import CONFIG_DIR, compose_settings
-from chimeramix.config_errors import options_of
+from chimeramix.config.compose import CONFIG_DIR, compose_settings
+from chimeramix.config.messages import options_of
 from chimeramix.errors import UserError
-from chimeramix.spec import generator_spec, identity_of
+from chimeramix.runs.spec import generator_spec, identity_of
 
 ROOT = CONFIG_DIR.parent
 

@@ -4,7 +4,7 @@ import re
 import shlex
 from pathlib import Path
 
-from chimeramix.spec import CLASSIFIER_KEYS
+from chimeramix.runs.spec import CLASSIFIER_KEYS
 
 # Dropping these overrides of a classifier's command leaves the command that trains its generator.
 _NOT_THE_GENERATORS = {*CLASSIFIER_KEYS, "method", "rerun", "monitor"}
@@ -12,7 +12,7 @@ _NOT_THE_GENERATORS = {*CLASSIFIER_KEYS, "method", "rerun", "monitor"}
 
 def train_command(role: str, overrides: list[str]) -> str:
     """The command line of `train_<role>.py` with these overrides, for the current directory."""
-    script = Path(__file__).resolve().parent.parent / f"train_{role}.py"
+    script = Path(__file__).resolve().parents[2] / f"train_{role}.py"
     here = Path.cwd()
     return shlex.join(["python", str(script.relative_to(here) if script.is_relative_to(here) else script), *overrides])
 

@@ -13,7 +13,7 @@ import pytest
 from filelock import FileLock
 
 from chimeramix.errors import Interrupted, RunFailure
-from chimeramix.run_status import Progress, RunStatus, read_state, recorded, write_status
+from chimeramix.runs.state import Progress, RunStatus, read_state, recorded, write_status
 
 
 def test_a_folder_that_is_not_there_is_a_missing_run(tmp_path: Path) -> None:
@@ -70,7 +70,7 @@ def test_a_run_is_running_while_a_process_holds_its_folder(tmp_path: Path) -> No
 import time
 from pathlib import Path
 from filelock import FileLock
-from chimeramix.run_status import recorded
+from chimeramix.runs.state import recorded
 folder = Path({str(tmp_path)!r})
 with FileLock(folder / ".lock"), recorded(folder, "again") as progress:
     progress(0, 100)

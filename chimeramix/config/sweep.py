@@ -19,8 +19,16 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from chimeramix.config import CONFIG_DIR, Settings, check_overrides, compose_tree, hydra_ready, parse, settings_from
-from chimeramix.config_errors import options_of
+from chimeramix.config.compose import (
+    CONFIG_DIR,
+    Settings,
+    check_overrides,
+    compose_tree,
+    hydra_ready,
+    parse,
+    settings_from,
+)
+from chimeramix.config.messages import options_of
 from chimeramix.errors import UserError
 
 

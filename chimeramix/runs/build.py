@@ -10,7 +10,7 @@ import torch
 from hydra.utils import get_class, instantiate
 from torch import Tensor, nn
 
-from chimeramix.config_check import as_user_error
+from chimeramix.config.checks import as_user_error
 from chimeramix.data.resize import resize
 from chimeramix.data.segments import segment
 from chimeramix.data.subset import draw_subset

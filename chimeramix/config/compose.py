@@ -1,7 +1,7 @@
 """The configuration: composed by Hydra, checked, and handed on in plain Python.
 
-Keys and types are in `chimeramix.config_schema`. Groups (dataset, model, mixer, ...) are plain YAML with a `_target_`;
-the target's constructor is their schema, checked by `chimeramix.config_check`.
+Keys and types are in `chimeramix.config.schema`. Groups (dataset, model, mixer, ...) are plain YAML with a `_target_`;
+the target's constructor is their schema, checked by `chimeramix.config.checks`.
 """
 
 import dataclasses
@@ -25,12 +25,12 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from chimeramix.config_check import check_types, check_values, did_you_mean, resolve_stages
-from chimeramix.config_errors import CompositionError, options_of
-from chimeramix.config_schema import Config
+from chimeramix.config.checks import check_types, check_values, did_you_mean, resolve_stages
+from chimeramix.config.messages import CompositionError, options_of
+from chimeramix.config.schema import Config
 from chimeramix.errors import UserError
 
-CONFIG_DIR = Path(__file__).resolve().parent.parent / "conf"
+CONFIG_DIR = Path(__file__).resolve().parents[2] / "conf"
 
 _GROUPS = ("dataset", "optimizer", "schedule", "model", "augment", "mixer", "loss")
 _OPTIONAL_GROUPS = ("erase", "mask", "generator", "procedure")

@@ -6,12 +6,12 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from chimeramix.commands import to_repeat, train_command
 from chimeramix.errors import UserError
-from chimeramix.run_status import RunStatus
-from chimeramix.spec import identity_in, size_name, size_order
+from chimeramix.runs.commands import to_repeat, train_command
+from chimeramix.runs.spec import identity_in, size_name, size_order
+from chimeramix.runs.state import RunStatus
 from chimeramix.sweep.plan import Cell, count_states, queue_of, read_plans, states_of
-from chimeramix.table import Table, Text, print_table
+from chimeramix.terminal import Table, Text, print_table
 
 _NAME = re.compile(r"(?P<dataset>.+)-n(?P<count>\d+|all)-(?P<method>.+)-s(?P<seed>\d+)-[0-9a-f]{12}")
 _MOST_TOLD = 40
@@ -55,7 +55,7 @@ def cells_of_command(runs: Path, words: list[str]) -> tuple[list[Cell], dict[str
     Raises:
         UserError: for what is no such command.
     """
-    from chimeramix.config_sweep import read_sweep
+    from chimeramix.config.sweep import read_sweep
     from chimeramix.sweep.plan import plan
 
     words = [word for word in words if word not in ("python", "--multirun", "-m")]

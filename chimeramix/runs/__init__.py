@@ -1,0 +1,1 @@
+"""One run: its identity (`spec`), folder (`folder`, `state`), parts (`build`, `assembly`) and training (`train`)."""
