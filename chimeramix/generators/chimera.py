@@ -1,31 +1,31 @@
-"""Training of the ChimeraMix generator (Reinders et al. 2022, section 3).
+"""The ChimeraMix generator and its training (Reinders et al. 2022, section 3).
 
 In a step, both images of a pair are encoded in one batch, both reconstructions and the masked mixture are decoded in
 one batch, and the mixture serves the generator's and the discriminator's loss. Where paper and published code disagree,
-a parameter decides; the defaults are told at each.
+a parameter decides and says what its default is.
 """
 
 from collections.abc import Callable
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from chimeramix.generators.base import Generator, Stateful
 from chimeramix.generators.networks import ChimeraNetwork, PatchDiscriminator
 from chimeramix.machine import Machine
 from chimeramix.optimize import Optimisation, Schedule
 from chimeramix.streams import RandomStream
-from chimeramix.types import Batch, Mask, Subset
+from chimeramix.types import Batch, Mask
 
 
-class ChimeraTraining:
-    """The generator, its discriminator and one training step.
+class ChimeraGenerator(Generator):
+    """Encoder and decoder, their discriminator and one training step.
 
     Args:
         image_size: side of the training images in pixels; a multiple of 4, at least 32.
-        epochs, batch_size, epoch_labels_per_class: the recipe that the training loop follows; an epoch repeats the
-            subset to about `epoch_labels_per_class` images per class.
+        epochs, batch_size, epoch_labels_per_class: see `Generator`.
         features, blocks, split, decoder_blocks: see `ChimeraNetwork`.
         discriminator: scores patches as real (1) or composed (0).
         mask: weight of the first image's features.
@@ -45,7 +45,9 @@ class ChimeraTraining:
             values out of range.
     """
 
-    needs_partners: ClassVar[bool] = True
+    needs_partners = True
+    network: ChimeraNetwork
+    mask: Mask
 
     def __init__(
         self,
@@ -74,11 +76,7 @@ class ChimeraTraining:
                 f"image_size must be a multiple of 4 (it is halved twice) and at least 32, got {image_size}; "
                 f"set generator.image_size={max(32, -(-image_size // 4) * 4)}"
             )
-        if min(epochs, batch_size, epoch_labels_per_class) < 1:
-            raise ValueError(
-                "epochs, batch_size and epoch_labels_per_class must be at least 1, "
-                f"got {epochs}, {batch_size} and {epoch_labels_per_class}"
-            )
+        super().__init__(image_size, epochs, batch_size, epoch_labels_per_class, augment)
         if min(reconstruction_weight, perceptual_weight, adversarial_weight) < 0:
             raise ValueError("the weights of the losses must not be negative")
         if max(reconstruction_weight, perceptual_weight, adversarial_weight) == 0:
@@ -86,12 +84,7 @@ class ChimeraTraining:
         if fake not in ("reused", "fresh"):
             raise ValueError(f"fake must be reused or fresh, got {fake}")
         mask.check(image_size // 4)
-        self.image_size = image_size
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.epoch_labels_per_class = epoch_labels_per_class
         self.mask = mask
-        self.augment = augment
         self.include_self = include_self
         self.network = ChimeraNetwork(features, blocks, split, decoder_blocks)
         self.network.image_size = image_size
@@ -104,11 +97,7 @@ class ChimeraTraining:
         self._optimizer = optimizer
         self._schedule = schedule
 
-    def begin(self, subset: Subset, rng: RandomStream) -> None:
-        """Nothing here depends on the number of images."""
-
     def prepare(self, machine: Machine, total_steps: int) -> None:
-        """Moves the networks to the device and makes the optimisers; to be called once, before the first step."""
         self.machine = machine
         for module in (self.network, self.discriminator, self.perceptual):
             module.to(machine.device)
@@ -138,7 +127,6 @@ class ChimeraTraining:
         return losses
 
     def advance(self) -> None:
-        """What the host does after a step: learning rates."""
         self._generator_step.advance()
         self._discriminator_step.advance()
 
@@ -191,7 +179,7 @@ class ChimeraTraining:
 
     @torch.no_grad()
     def preview(self, first: Batch, partner: Batch, rng: RandomStream) -> dict[str, Tensor]:
-        """What a person wants to see of pairs: columns of a picture by title, `[B, 3, S, S]` in [-1, 1]."""
+        """Pairs, their reconstructions, and three masks with the compositions under them; all in [-1, 1]."""
         with self.machine.autocast():
             reconstructions = [self.network.decode(half) for half in self._encode(first, partner)]
             columns = {
@@ -207,19 +195,13 @@ class ChimeraTraining:
                 columns[f"composition {number}"] = composition
         return {title: images.float().clamp(-1, 1) for title, images in columns.items()}
 
-    def state_dict(self) -> dict[str, Any]:
+    def parts(self) -> dict[str, Stateful]:
         return {
-            "network": self.network.state_dict(),
-            "discriminator": self.discriminator.state_dict(),
-            "generator_step": self._generator_step.state_dict(),
-            "discriminator_step": self._discriminator_step.state_dict(),
+            "network": self.network,
+            "discriminator": self.discriminator,
+            "generator_step": self._generator_step,
+            "discriminator_step": self._discriminator_step,
         }
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.network.load_state_dict(state["network"])
-        self.discriminator.load_state_dict(state["discriminator"])
-        self._generator_step.load_state_dict(state["generator_step"])
-        self._discriminator_step.load_state_dict(state["discriminator_step"])
 
 
 def _distance_to(scores: Tensor, label: float) -> Tensor:

@@ -1,4 +1,4 @@
-"""Training of GLICO's generator (Azuri & Weinshall 2021, Algorithm 1): one latent code per training image.
+"""GLICO's generator and its training (Azuri & Weinshall 2021, Algorithm 1): one latent code per training image.
 
 A step decodes the codes of a batch, compares the images with the real ones, has a weak classifier judge them, and
 updates codes, decoder and classifier; codes then return to the unit sphere. Where paper and published code disagree, a
@@ -7,12 +7,13 @@ epoch, a second optimiser on the codes, a second softmax, schedules that count b
 """
 
 from collections.abc import Callable
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from chimeramix.generators.base import Generator, Stateful
 from chimeramix.generators.latent import LatentNetwork, latent_classifier, slerp, weak_classifier
 from chimeramix.machine import Machine
 from chimeramix.optimize import Optimisation, Schedule, minimise
@@ -20,12 +21,12 @@ from chimeramix.streams import RandomStream
 from chimeramix.types import Batch, Subset
 
 
-class GlicoTraining:
+class GlicoGenerator(Generator):
     """The codes, their decoder, the weak classifier and one training step.
 
     Args:
         image_size: side of the images, see `chimeramix.generators.latent.decoder`.
-        epochs, batch_size, epoch_labels_per_class: the recipe that the training loop follows.
+        epochs, batch_size, epoch_labels_per_class: see `Generator`.
         mean, std: of the data set's normalisation.
         augment: for the training images; the published code uses none.
         perceptual: `(output, target) -> scalar` on images in [0, 1], added to the mean absolute difference of the
@@ -47,9 +48,7 @@ class GlicoTraining:
         ValueError: for values out of range.
     """
 
-    needs_partners: ClassVar[bool] = False
-    mask = None
-    include_self = True
+    network: LatentNetwork
 
     def __init__(
         self,
@@ -75,11 +74,7 @@ class GlicoTraining:
         noise_size: int = 100,
         noise_sigma: float = 0.15,
     ) -> None:
-        if min(epochs, batch_size, epoch_labels_per_class) < 1:
-            raise ValueError(
-                "epochs, batch_size and epoch_labels_per_class must be at least 1, "
-                f"got {epochs}, {batch_size} and {epoch_labels_per_class}"
-            )
+        super().__init__(image_size, epochs, batch_size, epoch_labels_per_class, augment)
         if gamma < 0:
             raise ValueError(f"gamma must not be negative, got {gamma}")
         if unlabelled < 0:
@@ -88,11 +83,6 @@ class GlicoTraining:
             raise ValueError(f"classifier must be pixels or latent, got {classifier}")
         if initial_codes not in ("random", "hypercube"):
             raise ValueError(f"initial_codes must be random or hypercube, got {initial_codes}")
-        self.image_size = image_size
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.epoch_labels_per_class = epoch_labels_per_class
-        self.augment = augment
         self.perceptual = perceptual
         self.gamma = gamma
         self.initial_codes = initial_codes
@@ -104,7 +94,7 @@ class GlicoTraining:
         self._schedule = schedule
 
     def begin(self, subset: Subset, rng: RandomStream) -> None:
-        """Makes the codes of the subset's images, and the weak classifier; before `prepare`."""
+        """Makes the codes of the subset's images, and the weak classifier."""
         self.network.make_codes(subset.labels, subset.num_classes, self.initial_codes, rng)
         if self._judges == "pixels":
             self.classifier = weak_classifier(self.image_size, subset.num_classes)
@@ -112,7 +102,6 @@ class GlicoTraining:
             self.classifier = latent_classifier(self.network.latent_dim, subset.num_classes)
 
     def prepare(self, machine: Machine, total_steps: int) -> None:
-        """Moves the networks to the device and makes the optimisers; to be called once, before the first step."""
         self.machine = machine
         self.network.to(machine.device).train()
         self.classifier.to(machine.device).train()
@@ -132,15 +121,14 @@ class GlicoTraining:
     def learning_rate(self) -> float:
         return self._decoder_step.learning_rate
 
-    def step(self, batch: Batch, partner: Batch | None, rng: RandomStream) -> dict[str, Tensor]:
-        """One update of the batch's codes, of the decoder and, for a labelled batch, of the weak classifier; returns
-        the losses, unweighted, as scalars on the device."""
-        assert batch.index is not None
-        judged = self.gamma > 0 and batch.labelled
+    def step(self, first: Batch, partner: Batch | None, rng: RandomStream) -> dict[str, Tensor]:
+        """One update of the batch's codes, of the decoder and, for a labelled batch, of the weak classifier."""
+        assert first.index is not None
+        judged = self.gamma > 0 and first.labelled
         losses: dict[str, Tensor] = {}
-        target = self.network.denormalize(batch.images)
+        target = self.network.denormalize(first.images)
         with self.machine.autocast():
-            codes = self.network.codes[batch.index]
+            codes = self.network.codes[first.index]
             images = self.network.generate(codes, rng)
             if judged:
                 logits = self.classifier(images if self._judges == "pixels" else codes)
@@ -152,7 +140,7 @@ class GlicoTraining:
             total = total + losses["perceptual"]
         updated = [self._decoder_step, self._code_step]
         if judged:
-            losses["classifier"] = F.cross_entropy(logits.float(), batch.labels)
+            losses["classifier"] = F.cross_entropy(logits.float(), first.labels)
             total = total + self.gamma * losses["classifier"]
             updated.append(self._classifier_step)
         minimise(total, *updated)
@@ -162,13 +150,13 @@ class GlicoTraining:
         return {name: loss.detach() for name, loss in losses.items()}
 
     def advance(self) -> None:
-        """What the host does after a step: learning rates. The weak classifier's never changes."""
+        """Learning rates of decoder and codes; the weak classifier's is constant."""
         self._decoder_step.advance()
         self._code_step.advance()
 
     @torch.no_grad()
     def preview(self, first: Batch, partner: Batch, rng: RandomStream) -> dict[str, Tensor]:
-        """Columns of a picture: images, their reconstructions, and what lies between their codes."""
+        """Images, their reconstructions, and what is decoded from between their codes."""
         assert first.index is not None
         assert partner.index is not None
         network = self.network.eval()
@@ -182,23 +170,16 @@ class GlicoTraining:
         network.train()
         return columns
 
-    def state_dict(self) -> dict[str, Any]:
+    def parts(self) -> dict[str, Stateful]:
         return {
-            "network": self.network.state_dict(),
-            "classifier": self.classifier.state_dict(),
-            "decoder_step": self._decoder_step.state_dict(),
-            "code_step": self._code_step.state_dict(),
-            "classifier_step": self._classifier_step.state_dict(),
+            "network": self.network,
+            "classifier": self.classifier,
+            "decoder_step": self._decoder_step,
+            "code_step": self._code_step,
+            "classifier_step": self._classifier_step,
         }
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.network.load_state_dict(state["network"])
-        self.classifier.load_state_dict(state["classifier"])
-        self._decoder_step.load_state_dict(state["decoder_step"])
-        self._code_step.load_state_dict(state["code_step"])
-        self._classifier_step.load_state_dict(state["classifier_step"])
 
 
 def _constant(share: float) -> float:
-    """The weak classifier's learning rate stays what it is."""
+    """Schedule of the weak classifier's learning rate."""
     return 1.0

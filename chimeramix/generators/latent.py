@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from chimeramix.generators.normalisation import Normalisation
 from chimeramix.streams import RandomStream
 
 _CODE_SPREAD = 0.01  # standard deviation of initial codes before they are normalised
@@ -136,9 +137,6 @@ class LatentNetwork(nn.Module):
         codes: `[N, d]` of unit length, in the order of the subset.
     """
 
-    mean: Tensor
-    std: Tensor
-
     def __init__(
         self,
         image_size: int,
@@ -170,8 +168,7 @@ class LatentNetwork(nn.Module):
             self.noise_layer = nn.Sequential(nn.Linear(noise_size, noise_size, bias=False), nn.LeakyReLU(0.2))
             self.noise_layer.apply(_initialise)
         self.codes = nn.Parameter(torch.zeros(0, latent_dim))
-        self.register_buffer("mean", torch.tensor(list(mean)).view(1, -1, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(list(std)).view(1, -1, 1, 1), persistent=False)
+        self.normalisation = Normalisation(mean, std)
 
     def make_codes(
         self, labels: Tensor, num_classes: int, initial: Literal["random", "hypercube"], rng: RandomStream
@@ -200,11 +197,12 @@ class LatentNetwork(nn.Module):
 
     def decode(self, codes: Tensor, rng: RandomStream) -> Tensor:
         """Normalised images `[B, 3, S, S]` float32 from codes `[B, d]`, with fresh noise."""
-        return (self.generate(codes, rng).float() - self.mean) / self.std
+        normalised: Tensor = self.normalisation(self.generate(codes, rng).float())
+        return normalised
 
     def denormalize(self, images: Tensor) -> Tensor:
         """Normalised images in [0, 1]."""
-        return images * self.std + self.mean
+        return self.normalisation.inverse(images)
 
     @staticmethod
     def interpolate(first: Tensor, second: Tensor, share: Tensor) -> Tensor:
@@ -217,7 +215,7 @@ class LatentNetwork(nn.Module):
         self.codes.copy_(F.normalize(self.codes, dim=1))
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *arguments: Any) -> None:
-        # How many codes there are is known when they were made, or from the file.
+        # Before codes were made, the file decides how many there are.
         stored = state_dict.get(f"{prefix}codes")
         if stored is not None and len(self.codes) == 0:
             self.codes = nn.Parameter(stored.new_empty(stored.shape, device=self.codes.device))

@@ -5,6 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from chimeramix.generators.normalisation import Normalisation
+
 
 class ImagePool(nn.Module):
     """Stored mixtures and their soft targets.
@@ -18,8 +20,6 @@ class ImagePool(nn.Module):
     images: Tensor
     targets: Tensor
     count: Tensor
-    mean: Tensor
-    std: Tensor
 
     def __init__(self, image_size: int, mean: list[float], std: list[float]) -> None:
         super().__init__()
@@ -27,8 +27,7 @@ class ImagePool(nn.Module):
         self.register_buffer("images", torch.zeros(0, 3, image_size, image_size, dtype=torch.uint8))
         self.register_buffer("targets", torch.zeros(0, 0))
         self.register_buffer("count", torch.zeros((), dtype=torch.int64))
-        self.register_buffer("mean", torch.tensor(list(mean)).view(1, -1, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(list(std)).view(1, -1, 1, 1), persistent=False)
+        self.normalisation = Normalisation(mean, std)
 
     def make_room(self, capacity: int, num_classes: int) -> None:
         self.images = self.images.new_zeros(capacity, *self.images.shape[1:])
@@ -38,18 +37,17 @@ class ImagePool(nn.Module):
         """Stores normalised images `[n, 3, S, S]`."""
         start = int(self.count)
         end = start + len(images)
-        pixels = ((images * self.std + self.mean) * 255).round().clamp(0, 255)
+        pixels = (self.normalisation.inverse(images) * 255).round().clamp(0, 255)
         self.images[start:end] = pixels.to(torch.uint8)
         self.targets[start:end] = targets
         self.count.fill_(end)
 
     def draw(self, position: Tensor) -> tuple[Tensor, Tensor]:
         """Normalised images `[B, 3, S, S]` float32 and targets `[B, K]` at positions `[B]`."""
-        images = self.images[position].float() / 255
-        return (images - self.mean) / self.std, self.targets[position]
+        return self.normalisation(self.images[position].float() / 255), self.targets[position]
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *arguments: Any) -> None:
-        # How many mixtures there is room for is known from the file.
+        # The file decides how many mixtures there is room for.
         for name in ("images", "targets"):
             stored = state_dict.get(f"{prefix}{name}")
             if stored is not None and len(getattr(self, name)) == 0:

@@ -6,12 +6,13 @@ teacher trained on more would leak it.
 """
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from chimeramix.generators.base import Generator, Stateful, require_at_least_1
 from chimeramix.generators.pool import ImagePool
 from chimeramix.machine import Machine
 from chimeramix.optimize import Optimisation, Schedule
@@ -22,12 +23,13 @@ _BLUR = 5  # pixels of the Gaussian that smooths a gradient
 _SHORTEST_STEP, _LONGEST_STEP = 1e-4, 2000.0
 
 
-class SuperMixTraining:
+class SuperMixGenerator(Generator):
     """Trains the teacher for `epochs`, then makes mixtures for `pool_epochs` more.
 
     Args:
         image_size: side of the images.
-        epochs, batch_size, epoch_labels_per_class: the teacher's recipe; mixtures are made batch by batch.
+        epochs, batch_size, epoch_labels_per_class: the teacher's recipe, see `Generator`; mixtures are made batch by
+            batch.
         pool_epochs: passes over the (repeated) subset in which each image is mixed with its neighbour in the batch.
         mean, std: of the data set's normalisation.
         augment: for the training images, of the teacher and of the mixtures.
@@ -45,10 +47,8 @@ class SuperMixTraining:
         ValueError: for values out of range.
     """
 
-    needs_partners: ClassVar[bool] = False
-    recordable = False  # mixtures are made until enough are done
-    mask = None
-    include_self = True
+    recordable = False  # the host asks after each iteration whether enough mixtures are done
+    network: ImagePool
 
     def __init__(
         self,
@@ -70,17 +70,8 @@ class SuperMixTraining:
         iterations: int = 50,
         tolerance: float = 0.7,
     ) -> None:
-        counts = {
-            "epochs": epochs,
-            "batch_size": batch_size,
-            "epoch_labels_per_class": epoch_labels_per_class,
-            "pool_epochs": pool_epochs,
-            "mask_size": mask_size,
-            "iterations": iterations,
-        }
-        for name, value in counts.items():
-            if value < 1:
-                raise ValueError(f"{name} must be at least 1, got {value}")
+        super().__init__(image_size, epochs, batch_size, epoch_labels_per_class, augment)
+        require_at_least_1(pool_epochs=pool_epochs, mask_size=mask_size, iterations=iterations)
         if concentration < SMALLEST_CONCENTRATION or sigma <= 0 or binary_weight < 0:
             raise ValueError(
                 f"concentration must be at least {SMALLEST_CONCENTRATION}, sigma positive and binary_weight not "
@@ -88,11 +79,7 @@ class SuperMixTraining:
             )
         if not 0 <= tolerance < 1:
             raise ValueError(f"tolerance must be in [0, 1), got {tolerance}")
-        self.image_size = image_size
-        self.batch_size = batch_size
-        self.epoch_labels_per_class = epoch_labels_per_class
         self.epochs = epochs + pool_epochs
-        self.augment = augment
         self.network = ImagePool(image_size, mean, std)
         self.concentration = concentration
         self.mask_size = mask_size
@@ -107,12 +94,11 @@ class SuperMixTraining:
         self._steps = 0
 
     def begin(self, subset: Subset, rng: RandomStream) -> None:
-        """Makes the teacher; before `prepare`."""
+        """Makes the teacher."""
         self._num_classes = subset.num_classes
         self.teacher = self._make_teacher(num_classes=subset.num_classes)
 
     def prepare(self, machine: Machine, total_steps: int) -> None:
-        """Moves everything to the device and makes room; to be called once, before the first step."""
         self.machine = machine
         self._teacher_steps = round(total_steps * self._teacher_share)
         self.network.make_room((total_steps - self._teacher_steps) * self.batch_size, self._num_classes)
@@ -128,16 +114,15 @@ class SuperMixTraining:
     def learning_rate(self) -> float:
         return self._teacher_step.learning_rate
 
-    def step(self, batch: Batch, partner: Batch | None, rng: RandomStream) -> dict[str, Tensor]:
+    def step(self, first: Batch, partner: Batch | None, rng: RandomStream) -> dict[str, Tensor]:
         """One update of the teacher, or a batch of mixtures."""
         if self._steps < self._teacher_steps:
-            return self._train_teacher(batch)
-        images, targets, done = self.mixtures(batch, rng)
-        self.network.add(images[done], targets[done])  # offline: here the program may wait for the device
+            return self._train_teacher(first)
+        images, targets, done = self.mixtures(first, rng)
+        self.network.add(images[done], targets[done])  # synchronises, as do the iterations; steps are not recorded
         return {"kept": done.float().mean()}
 
     def advance(self) -> None:
-        """What the host does after a step: counting, learning rates."""
         if self._steps < self._teacher_steps:
             self._teacher_step.advance()
         self._steps += 1
@@ -211,7 +196,7 @@ class SuperMixTraining:
         return logits - (length * open_).view(-1, 1, 1, 1) * smooth
 
     def preview(self, first: Batch, partner: Batch, rng: RandomStream) -> dict[str, Tensor]:
-        """Columns of a picture: pairs and what is made of them."""
+        """Pairs and three mixtures of each."""
         columns = {"first": first.images, "partner": partner.images}
         for number in (1, 2, 3):
             made = [
@@ -223,18 +208,14 @@ class SuperMixTraining:
             columns[f"mixture {number}"] = torch.stack(made)
         return columns
 
+    def parts(self) -> dict[str, Stateful]:
+        return {"network": self.network, "teacher": self.teacher, "teacher_step": self._teacher_step}
+
     def state_dict(self) -> dict[str, Any]:
-        return {
-            "network": self.network.state_dict(),
-            "teacher": self.teacher.state_dict(),
-            "teacher_step": self._teacher_step.state_dict(),
-            "steps": self._steps,
-        }
+        return {**super().state_dict(), "steps": self._steps}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.network.load_state_dict(state["network"])
-        self.teacher.load_state_dict(state["teacher"])
-        self._teacher_step.load_state_dict(state["teacher_step"])
+        super().load_state_dict(state)
         self._steps = state["steps"]
 
 

@@ -1,62 +1,30 @@
-"""Training of a generator, as the loop sees it."""
+"""Training of a generator: feeds it with images or pairs, and draws pictures of what it makes."""
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from chimeramix.data.loader import EpochLoader
 from chimeramix.data.views import SameClassPartners, Views
+from chimeramix.generators import Generator
 from chimeramix.machine import Machine
 from chimeramix.streams import RandomStream, RunStreams
 from chimeramix.training.pictures import draw_columns, picture_path
-from chimeramix.types import Batch, Subset
+from chimeramix.types import Batch
 
 _PREVIEW_PAIRS = 6
 
 
-class Generator(Protocol):
-    """A generator that can be trained on images, or on pairs of same-class images."""
-
-    needs_partners: ClassVar[bool]
-    """Whether a step takes a partner for each image."""
-
-    image_size: int
-    epochs: int
-    batch_size: int
-    epoch_labels_per_class: int
-    include_self: bool
-    augment: Callable[..., Any]
-    mask: Any
-    network: nn.Module
-
-    @property
-    def learning_rate(self) -> float: ...
-
-    def begin(self, subset: Subset, rng: RandomStream) -> None: ...
-
-    def prepare(self, machine: Machine, total_steps: int) -> None: ...
-
-    def step(self, first: Batch, partner: Batch | None, rng: RandomStream) -> dict[str, Tensor]: ...
-
-    def advance(self) -> None: ...
-
-    def preview(self, first: Batch, partner: Batch, rng: RandomStream) -> dict[str, Tensor]: ...
-
-    def state_dict(self) -> dict[str, Any]: ...
-
-    def load_state_dict(self, state: dict[str, Any]) -> None: ...
-
-
 class GeneratorTraining:
-    """Feeds a generator with pairs and draws pictures of what it makes.
+    """A generator's `Training` (see `chimeramix.training.loop`).
 
     Args:
         pictures_every: epochs between pictures; 0 draws them after the last epoch only.
         denormalize: turns the generator's images into [0, 1].
-        on_picture: told of each picture's name and file.
+        on_picture: called with each picture's name and file.
     """
 
     def __init__(

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from chimeramix.config.compose import compose_settings
-from chimeramix.generators.chimera import ChimeraTraining
+from chimeramix.generators import ChimeraGenerator
 from chimeramix.generators.networks import Decoder, PatchDiscriminator, ResidualBlock
 from chimeramix.machine import Machine
 from chimeramix.masks.segments import SegmentMask
@@ -21,10 +21,10 @@ STEPS = 6
 SMALL = ["generator.features=4", "generator.discriminator.features=4", "generator.image_size=32"]
 
 
-def training(*overrides: str, dtype: torch.dtype = torch.float64) -> ChimeraTraining:
+def training(*overrides: str, dtype: torch.dtype = torch.float64) -> ChimeraGenerator:
     """The configured generator, small; in float64 every figure of a step can be checked to many digits."""
     settings = compose_settings("generator", ["+dataset=cifair10", "+experiment=chimeramix_grid", *SMALL, *overrides])
-    made: ChimeraTraining = build.generator(settings.values)
+    made: ChimeraGenerator = build.generator(settings.values)
     made.network.to(dtype)
     made.discriminator.to(dtype)
     made.prepare(CPU, total_steps=STEPS)
@@ -70,7 +70,7 @@ class PlainTraining:
     """The same training written down step by step: images go through the networks one by one, each quantity is computed
     where it is needed, and torch's Adam gets the rates by the epoch numbers of the paper."""
 
-    def __init__(self, like: ChimeraTraining, fresh: bool) -> None:
+    def __init__(self, like: ChimeraGenerator, fresh: bool) -> None:
         self.network = copy.deepcopy(like.network)
         self.discriminator = copy.deepcopy(like.discriminator)
         self.mask = like.mask
@@ -235,7 +235,7 @@ def test_a_loss_without_weight_is_absent(absent: str, present: set[str], pair: t
         torch.testing.assert_close(value, whole[name], rtol=1e-12, atol=0)
 
 
-def counted(made: ChimeraTraining, monkeypatch: pytest.MonkeyPatch) -> dict[str, list[int]]:
+def counted(made: ChimeraGenerator, monkeypatch: pytest.MonkeyPatch) -> dict[str, list[int]]:
     """Images in each call of the networks."""
     calls: dict[str, list[int]] = {"encode": [], "decode": []}
 
@@ -322,7 +322,7 @@ def test_sizes_that_can_be_halved_twice_are_trained_at(size: int) -> None:
             "a weight above 0",
         ),
         (["mask.mix_size=9"], "at most the 8 positions"),
-        (["generator.epochs=0"], "must be at least 1, got 0, 64"),
+        (["generator.epochs=0"], "epochs must be at least 1, got 0"),
     ],
 )
 def test_values_out_of_range_are_refused(overrides: list[str], message: str) -> None:

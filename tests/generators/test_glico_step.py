@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from chimeramix.augment.flip_crop import FlipCrop
-from chimeramix.generators.glico import GlicoTraining
+from chimeramix.generators import GlicoGenerator
 from chimeramix.losses import LaplacianPyramidLoss
 from chimeramix.machine import Machine
 from chimeramix.streams import RandomStream
@@ -26,7 +26,7 @@ def subset(labels: torch.Tensor | None = None) -> Subset:
     return Subset(images, torch.arange(COUNT) % 3 if labels is None else labels, 3)
 
 
-def made(labels: torch.Tensor | None = None, **settings: Any) -> GlicoTraining:
+def made(labels: torch.Tensor | None = None, **settings: Any) -> GlicoGenerator:
     torch.manual_seed(0)
     arguments: dict[str, Any] = {
         "image_size": 32,
@@ -43,7 +43,7 @@ def made(labels: torch.Tensor | None = None, **settings: Any) -> GlicoTraining:
         "perceptual": LaplacianPyramidLoss(),
         "latent_dim": 16,
     }
-    training = GlicoTraining(**{**arguments, **settings})
+    training = GlicoGenerator(**{**arguments, **settings})
     training.begin(subset(labels), RandomStream(1))
     training.prepare(MACHINE, 100)
     return training
@@ -87,7 +87,7 @@ def test_reconstruction_improves() -> None:
     assert losses[-1] < 0.95 * losses[0]
 
 
-def closeness(training: GlicoTraining) -> float:
+def closeness(training: GlicoGenerator) -> float:
     """Mean cosine of two codes of one class, less that of two codes of different classes."""
     cosine = (training.network.codes @ training.network.codes.T).detach()
     labels = torch.arange(COUNT) % 3

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torchvision.transforms.functional import gaussian_blur
 
 from chimeramix.augment.flip_crop import FlipCrop
+from chimeramix.generators import SuperMixGenerator
 from chimeramix.generators.pool import ImagePool
-from chimeramix.generators.supermix import SuperMixTraining
 from chimeramix.machine import Machine
 from chimeramix.mixing import SuperMix
 from chimeramix.streams import RandomStream
@@ -40,7 +40,7 @@ def quarters(count: int = 8) -> Batch:
     return Batch(images, labels, torch.arange(count))
 
 
-def made(**settings: Any) -> SuperMixTraining:
+def made(**settings: Any) -> SuperMixGenerator:
     arguments: dict[str, Any] = {
         "image_size": 16,
         "epochs": 1,
@@ -55,7 +55,7 @@ def made(**settings: Any) -> SuperMixTraining:
         "pool_epochs": 1,
         "tolerance": 0.0,
     }
-    training = SuperMixTraining(**{**arguments, **settings})
+    training = SuperMixGenerator(**{**arguments, **settings})
     training.begin(Subset(torch.zeros(8, 3, 16, 16, dtype=torch.uint8), quarters().labels, 4), RandomStream(0))
     training.prepare(Machine(torch.device("cpu")), 2)
     return training
@@ -107,7 +107,7 @@ def test_a_step_follows_the_smoothed_gradient() -> None:
 def test_what_is_done() -> None:
     scores = torch.tensor([[3.0, 2.0, 1.0], [3.0, 1.0, 2.0], [3.0, 1.0, 2.0], [1.0, 3.0, 2.0]])
     wanted = torch.tensor([[1.0, 1.0, 0.0], [1.0, 1.0, 0.0], [1.0, 0.0, 0.0], [1.0, 0.0, 0.0]])
-    assert SuperMixTraining._is_done(scores, wanted).tolist() == [True, False, True, False]
+    assert SuperMixGenerator._is_done(scores, wanted).tolist() == [True, False, True, False]
 
 
 def test_first_the_teacher_then_the_pool() -> None:

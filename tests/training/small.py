@@ -48,7 +48,7 @@ def small(role: str, experiment: str, machine: Machine, folder: Path, *overrides
     generator = compose_settings("classifier", ["+dataset=cifair10", *words]).values["generator"]
     if generator is not None:
         words.append("generator.image_size=32")
-        if generator["_target_"].endswith("ChimeraTraining"):
+        if generator["_target_"].endswith("ChimeraGenerator"):
             words += ["generator.features=4", "generator.discriminator.features=4"]
     recipe = ["batch_size=6", "epoch_labels_per_class=5", f"epochs={EPOCHS}"]
     if role == "generator":

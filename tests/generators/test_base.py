@@ -1,0 +1,62 @@
+"""What all generators share: their recipe, what they ask of a run, and where configurations find them."""
+
+import inspect
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+import chimeramix.augment
+import chimeramix.generators
+from chimeramix.generators import ChimeraGenerator, Generator, GlicoGenerator, SuperMixGenerator
+from chimeramix.generators.normalisation import Normalisation
+
+CONF = Path(__file__).parents[2] / "conf"
+GENERATORS = [ChimeraGenerator, GlicoGenerator, SuperMixGenerator]
+
+
+def targets(node: object) -> list[str]:
+    """Every `_target_` of this package in a configuration."""
+    if isinstance(node, list):
+        return [target for each in node for target in targets(each)]
+    if not isinstance(node, dict):
+        return []
+    own = [node["_target_"]] if node.get("_target_", "").startswith("chimeramix.") else []
+    return own + [target for each in node.values() for target in targets(each)]
+
+
+@pytest.mark.parametrize("group", ["generator", "augment", "erase"])
+def test_configurations_name_exports_of_the_packages(group: str) -> None:
+    packages = {"chimeramix.generators": chimeramix.generators, "chimeramix.augment": chimeramix.augment}
+    for path in (CONF / group).glob("*.yaml"):
+        for target in targets(yaml.safe_load(path.read_text(encoding="utf-8"))):
+            package, _, name = target.rpartition(".")
+            if package in packages:
+                assert name in packages[package].__all__, f"{path}: {target}"
+            else:
+                assert package in ("chimeramix.losses", "chimeramix.models", "chimeramix.training.schedules")
+
+
+@pytest.mark.parametrize("generator", GENERATORS)
+def test_every_generator_has_the_recipe_in_its_own_signature(generator: type[Generator]) -> None:
+    """The signature is the schema of the configuration file: `**kwargs` would accept any key."""
+    recipe = [name for name in inspect.signature(Generator.__init__).parameters if name != "self"]
+    own = inspect.signature(generator).parameters
+    assert set(recipe) <= own.keys()
+    assert not any(parameter.kind is parameter.VAR_KEYWORD for parameter in own.values())
+
+
+def test_what_the_generators_ask_of_a_run() -> None:
+    asked = [(each.needs_partners, each.recordable) for each in GENERATORS]
+    assert asked == [(True, True), (False, True), (False, False)]
+
+
+def test_normalisation_and_back() -> None:
+    normalisation = Normalisation([0.1, 0.2, 0.3], [0.5, 0.4, 0.2])
+    images = torch.rand(2, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    normalised = normalisation(images)
+    for channel, (mean, std) in enumerate([(0.1, 0.5), (0.2, 0.4), (0.3, 0.2)]):
+        torch.testing.assert_close(normalised[:, channel], (images[:, channel] - mean) / std)
+    torch.testing.assert_close(normalisation.inverse(normalised), images)
+    assert normalisation.state_dict() == {}, "mean and std come from the configuration, not from a file of weights"
