@@ -20,7 +20,7 @@ SMALLEST_CONCENTRATION = 0.01
 
 
 Answer = Callable[["RandomStream", float], bool]
-"""Answers a coin of a probability instead of its stream."""
+"""Decides a coin of the given probability in place of its stream."""
 
 
 class RandomStream:
@@ -100,7 +100,7 @@ class RunStreams:
 
     @contextmanager
     def answered(self, answer: Answer) -> Iterator[None]:
-        """Within, coins of all streams are answered by others; see `chimeramix.training.recording`."""
+        """Within this context `answer` decides the coins of all streams; see `chimeramix.training.recording`."""
         for stream in self._streams.values():
             stream.answer = answer
         try:
@@ -110,7 +110,7 @@ class RunStreams:
                 stream.answer = None
 
     def device_generators(self) -> list[torch.Generator]:
-        """Of all streams, those that draw for tensors."""
+        """The generators of all streams that draw numbers on the device."""
         return [stream.device for stream in self._streams.values()]
 
     def state_dict(self) -> dict[str, Any]:
@@ -122,7 +122,7 @@ class RunStreams:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         for name in state.keys() - {"global", "global_cuda"}:
-            self[name].load_state_dict(state[name])  # streams too that nobody has asked for yet
+            self[name].load_state_dict(state[name])  # also streams that have not been used yet
         torch.set_rng_state(state["global"])
         if self._device.type == "cuda":
             torch.cuda.set_rng_state(state["global_cuda"], self._device)

@@ -90,7 +90,7 @@ def test_derived_seeds_stay() -> None:
 
 
 def test_a_purpose_is_one_stream() -> None:
-    """Who asks again gets what is left, and what others draw changes nothing."""
+    """Asking again continues the stream, and what other streams draw changes nothing."""
     streams = RunStreams(0, CPU)
     first = streams["order"].uniform(3)
     streams["mixing"].uniform(100)

@@ -44,14 +44,14 @@ def masks_and_mixtures(mixer: Any, first: Batch, partner: Batch) -> tuple[Tensor
         mask = mixer.mask(first, partner, SIZE, rng)
         return mask, torch.lerp(partner.images, first.images, mask), torch.ones(COLUMNS)
     if isinstance(mixer, MiAMix):
-        hole = mixer.holes(partner.images, rng)[0]
+        mask = mixer.sample_masks(partner.images, rng)[0]
     else:
         assert isinstance(mixer, Blend)
-        hole = mixer.hole(1 - rng.beta(mixer.alpha, COLUMNS), partner.images, rng)
+        mask = mixer.blend_mask(rng.beta(mixer.alpha, COLUMNS), partner.images, rng)
     images, targets = blend(
-        first.images, partner.images, hole, torch.eye(2)[first.labels], torch.eye(2)[partner.labels]
+        first.images, partner.images, mask, torch.eye(2)[first.labels], torch.eye(2)[partner.labels]
     )
-    return (1 - hole).expand(-1, 1, SIZE, SIZE), images, targets[:, 0]
+    return mask.expand(-1, 1, SIZE, SIZE), images, targets[:, 0]
 
 
 def rows() -> dict[str, tuple[Tensor, Tensor, Tensor]]:

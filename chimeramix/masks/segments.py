@@ -74,7 +74,7 @@ class SegmentMask:
         self.segmentation = Segmentation(scale, sigma, min_size, segment_size)
 
     def check(self, size: int) -> None:
-        """Any size will do."""
+        """Every size is possible."""
 
     def __call__(self, first: Batch, partner: Batch, size: int, rng: RandomStream) -> Tensor:
         """Binary mask `[B, 1, size, size]` float32. Raises `ValueError` for batches without segments."""
@@ -102,7 +102,7 @@ class SegmentMask:
         return (rank >= lower) & (rank < upper)
 
     def _most_segments(self, size: int) -> int:
-        """Superpixels have at least min_size pixels: a bound that needs no look at the data on the device."""
+        """Superpixels have at least min_size pixels: a bound without reading from the device."""
         side = self.segmentation.size or size
         return max(side * side // self.segmentation.min_size, 1)
 

@@ -4,38 +4,44 @@ Imports nothing beyond torch.
 """
 
 from chimeramix.mixing.base import Mixer
-from chimeramix.mixing.blend import Blend, Hole
+from chimeramix.mixing.blend import Blend, BlendMask
 from chimeramix.mixing.chain import Chain
 from chimeramix.mixing.chimera import ChimeraMix, DirectMix
-from chimeramix.mixing.cutmix import CutMix
-from chimeramix.mixing.fmix import FMix
-from chimeramix.mixing.gaussian import AGMix, GMix
+from chimeramix.mixing.cutmix import BoxMask, CutMix
+from chimeramix.mixing.fmix import FMix, FourierMask
+from chimeramix.mixing.gaussian import AGMix, GaussianMask, GMix
 from chimeramix.mixing.glico import GLICO
-from chimeramix.mixing.gridmix import GridMix
-from chimeramix.mixing.hole_augmentation import HoleAugmentation
+from chimeramix.mixing.gridmix import GridMix, LatticeMask
 from chimeramix.mixing.identity import Identity
+from chimeramix.mixing.mask_augmentation import MaskAugmentation
 from chimeramix.mixing.miamix import MiAMix
-from chimeramix.mixing.mixup import MixUp
-from chimeramix.mixing.saliencymix import SaliencyMix
+from chimeramix.mixing.mixup import ConstantMask, MixUp
+from chimeramix.mixing.saliencymix import SaliencyMix, SalientMask
 from chimeramix.mixing.supermix import SuperMix
 
 __all__ = [
     "GLICO",
     "AGMix",
     "Blend",
+    "BlendMask",
+    "BoxMask",
     "Chain",
     "ChimeraMix",
+    "ConstantMask",
     "CutMix",
     "DirectMix",
     "FMix",
+    "FourierMask",
     "GMix",
+    "GaussianMask",
     "GridMix",
-    "Hole",
-    "HoleAugmentation",
     "Identity",
+    "LatticeMask",
+    "MaskAugmentation",
     "MiAMix",
     "MixUp",
     "Mixer",
     "SaliencyMix",
+    "SalientMask",
     "SuperMix",
 ]

@@ -10,28 +10,28 @@ from chimeramix.streams import SMALLEST_CONCENTRATION, RandomStream
 from chimeramix.types import Batch
 
 
-class Hole(Protocol):
-    """Samples where the partner shows: one hole per sample, whose mean is about the wanted share.
+class BlendMask(Protocol):
+    """Samples masks of a wanted mean for `Blend` and `MiAMix`.
 
-    The weight of the first image, which papers call the mask, is 1 - hole.
+    The masks of ChimeraMix (`chimeramix.masks`) are sampled otherwise, without a wanted mean.
     """
 
     augmentable: bool
-    """Whether MiAMix may smooth, rotate and shear the hole (it has edges)."""
+    """Whether MiAMix may smooth, rotate and shear the mask (it has edges)."""
 
     def check(self, size: int) -> None:
-        """Raises `ValueError` where images of this side can't have such a hole."""
+        """Raises `ValueError` where images of this side can't have such a mask."""
         ...
 
-    def __call__(self, share: Tensor, partner: Tensor, rng: RandomStream) -> Tensor:
-        """The weight of the partner.
+    def __call__(self, ratio: Tensor, partner: Tensor, rng: RandomStream) -> Tensor:
+        """The mask: the weight of the first image, per pixel.
 
         Args:
-            share: `[B]` float32 in [0, 1], the wanted mean of each hole.
-            partner: `[B, C, H, W]`, the images that show through the holes.
+            ratio: `[B]` float32 in [0, 1], the first image's share: the wanted mean of each mask.
+            partner: `[B, C, H, W]`, the images that show where the mask is 0.
 
         Returns:
-            `[B, 1, H, W]` float32 in [0, 1], or `[B, 1, 1, 1]` for holes that are constant.
+            `[B, 1, H, W]` float32 in [0, 1], or `[B, 1, 1, 1]` for masks that are constant.
         """
         ...
 
@@ -44,16 +44,16 @@ class Blend(Mixer):
 
     Args:
         num_classes: K.
-        hole: samples where the partner shows.
-        alpha: the first image's share is drawn from Beta(alpha, alpha); 1 is uniform.
+        blend_mask: samples the masks.
+        alpha: the ratio, the first image's share, is drawn from Beta(alpha, alpha); 1 is uniform.
         probability: share of batches that are mixed.
-        per: `sample` draws a share and a hole for each pair, `batch` one for all pairs, as most published codes do.
+        per: `sample` draws a ratio and a mask for each pair, `batch` one for all pairs, as most published codes do.
     """
 
     def __init__(
         self,
         num_classes: int,
-        hole: Hole,
+        blend_mask: BlendMask,
         alpha: float = 1.0,
         probability: float = 1.0,
         per: Literal["sample", "batch"] = "sample",
@@ -64,30 +64,29 @@ class Blend(Mixer):
             raise ValueError(f"alpha must be at least {SMALLEST_CONCENTRATION}, got {alpha}")
         if per not in ("sample", "batch"):
             raise ValueError(f"per must be sample or batch, got {per}")
-        self.hole = hole
+        self.blend_mask = blend_mask
         self.alpha = alpha
         self.per = per
 
     def check(self, image_size: int) -> None:
-        self.hole.check(image_size)
+        self.blend_mask.check(image_size)
 
     @torch.no_grad()
     def compose(self, batch: Batch, rng: RandomStream) -> tuple[Tensor, Tensor]:
         order = rng.permutation(len(batch))
         partner = batch.images[order]
         draws = min(1, len(batch)) if self.per == "batch" else len(batch)
-        share = 1 - rng.beta(self.alpha, draws)
-        hole = self.hole(share, partner[:draws], rng)
+        mask = self.blend_mask(rng.beta(self.alpha, draws), partner[:draws], rng)
         targets = self.targets(batch.labels)
-        return blend(batch.images, partner, hole, targets, targets[order])
+        return blend(batch.images, partner, mask, targets, targets[order])
 
 
 def blend(
-    images: Tensor, partner: Tensor, hole: Tensor, targets: Tensor, others: Tensor, weight: Tensor | None = None
+    images: Tensor, partner: Tensor, mask: Tensor, targets: Tensor, others: Tensor, ratio: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Images and targets mixed with the weights `hole` `[B or 1, 1, H or 1, W or 1]` of the partner; `weight` `[B]`
-    weights the targets otherwise than by the hole's mean."""
-    hole = hole.to(images.dtype)  # before it is measured: the label follows the pixels' own precision
-    if weight is None:
-        weight = hole.float().mean(dim=(1, 2, 3))
-    return torch.lerp(images, partner, hole), torch.lerp(targets, others, weight.unsqueeze(1))
+    """Images and targets mixed: `mask` `[B or 1, 1, H or 1, W or 1]` weights the first image, and its mean the first
+    target, unless `ratio` `[B]` does."""
+    mask = mask.to(images.dtype)  # before its mean is taken: the label follows the pixels' own precision
+    if ratio is None:
+        ratio = mask.float().mean(dim=(1, 2, 3))
+    return torch.lerp(partner, images, mask), torch.lerp(others, targets, ratio.unsqueeze(1))

@@ -1,4 +1,4 @@
-"""Several mixers one after the other, such as MiAMix across classes on top of ChimeraMix within them."""
+"""Several mixers one after another, such as MiAMix across classes after ChimeraMix within them."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -15,7 +15,7 @@ class Chain(Mixer):
 
     Args:
         num_classes: K.
-        mixers: by name, which only overrides on a command line need. Those that draw same-class partners or decode
+        mixers: by name (the names serve overrides on the command line). Those that draw same-class partners or decode
             latent codes come first: they need class numbers as labels. One that draws second views gets them from
             the mixers before it.
 

@@ -103,7 +103,7 @@ class ChimeraMix(Mixer):
             rng: seed; None takes torch's initial seed.
 
         Raises:
-            UserError, ValueError: in one line, for a folder or a support set that won't do.
+            UserError, ValueError: in one line, for a folder or a support set that can't be used.
         """
         # Only here: reading a run needs all that the package needs, a mixer needs torch alone.
         from chimeramix.runs.trained import chimera_mixer

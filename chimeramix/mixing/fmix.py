@@ -13,10 +13,10 @@ from chimeramix.mixing.blend import Blend
 from chimeramix.streams import RandomStream
 
 
-class FourierHole:
-    """The pixels with the largest values of Gaussian noise whose amplitude falls with the frequency.
+class FourierMask:
+    """0 at the pixels with the largest values of Gaussian noise whose amplitude falls with the frequency, 1 elsewhere.
 
-    The number of pixels is share * H * W, rounded up or down by a coin.
+    The partner's pixels are (1 - ratio) * H * W, rounded up or down by a coin.
 
     Args:
         decay: power of the frequency by which the amplitude falls (paper: 3); larger gives smoother edges.
@@ -32,18 +32,18 @@ class FourierHole:
         self._amplitudes: dict[tuple[int, int, torch.device], Tensor] = {}
 
     def check(self, size: int) -> None:
-        """Any size will do."""
+        """Every size is possible."""
 
-    def __call__(self, share: Tensor, partner: Tensor, rng: RandomStream) -> Tensor:
+    def __call__(self, ratio: Tensor, partner: Tensor, rng: RandomStream) -> Tensor:
         height, width = partner.shape[-2:]
-        amplitude = self._amplitude(height, width, share.device)
-        spectrum = torch.view_as_complex(rng.normal(len(share), *amplitude.shape, 2)) * amplitude
+        amplitude = self._amplitude(height, width, ratio.device)
+        spectrum = torch.view_as_complex(rng.normal(len(ratio), *amplitude.shape, 2)) * amplitude
         noise = torch.fft.irfft2(spectrum, s=(height, width)).flatten(1)
-        count = (share * (height * width) + rng.uniform(len(share))).long()
-        place = torch.arange(height * width, device=share.device)
+        count = ((1 - ratio) * (height * width) + rng.uniform(len(ratio))).long()
+        place = torch.arange(height * width, device=ratio.device)
         largest_first = noise.argsort(dim=1, descending=True)
-        hole = torch.zeros_like(noise).scatter_(1, largest_first, (place < count[:, None]).to(noise.dtype))
-        return hole.view(-1, 1, height, width)
+        mask = torch.zeros_like(noise).scatter_(1, largest_first, (place >= count[:, None]).to(noise.dtype))
+        return mask.view(-1, 1, height, width)
 
     def _amplitude(self, height: int, width: int, device: torch.device) -> Tensor:
         """`[H, W/2 + 1]` float32: 1 / frequency^decay, the frequency in cycles per pixel and at least that of one
@@ -58,7 +58,7 @@ class FourierHole:
 
 
 class FMix(Blend):
-    """Masks from low-frequency noise; see `FourierHole` for `decay`, `Blend` for the other parameters."""
+    """Masks from low-frequency noise; see `FourierMask` for `decay`, `Blend` for the other parameters."""
 
     def __init__(
         self,
@@ -69,4 +69,4 @@ class FMix(Blend):
         per: Literal["sample", "batch"] = "sample",
         rng: RandomStream | int | None = None,
     ) -> None:
-        super().__init__(num_classes, FourierHole(decay), alpha, probability, per, rng)
+        super().__init__(num_classes, FourierMask(decay), alpha, probability, per, rng)

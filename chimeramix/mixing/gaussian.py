@@ -21,13 +21,13 @@ _LARGEST_CORRELATION = 0.95  # at 1 the covariance is singular
 Scale = Literal["area", "exact", "paper"]
 
 
-class GaussianHole:
-    """exp(-d' C^-1 d / (2 s^2)) around a centre that is uniform over the pixels.
+class GaussianMask:
+    """1 - exp(-d' C^-1 d / (2 s^2)): the partner's Gaussian around a centre that is uniform over the pixels.
 
     Args:
-        scale: how s follows from the wanted share h.
+        scale: how s follows from the partner's share h = 1 - ratio.
             `area`: s^2 = h H W / (2 pi sqrt(det C)), so that the full Gaussian has volume h H W; what the border cuts
-            off is missing. The Gaussian carries the smaller share: for h > 1/2 the hole is 1 minus a Gaussian of share
+            off is missing. The Gaussian carries the smaller share: for h > 1/2 the mask itself is a Gaussian, of share
             1 - h (original GMix code).
             `exact`: s is solved for each sample so that the mean within the image is h; at least that of one pixel.
             `paper`: s = sqrt(h) * max(H, W), the printed formula.
@@ -44,20 +44,20 @@ class GaussianHole:
         self.anisotropic = anisotropic
 
     def check(self, size: int) -> None:
-        """Any size will do."""
+        """Every size is possible."""
 
-    def __call__(self, share: Tensor, partner: Tensor, rng: RandomStream) -> Tensor:
+    def __call__(self, ratio: Tensor, partner: Tensor, rng: RandomStream) -> Tensor:
         height, width = partner.shape[-2:]
-        distance, determinant = self._distance(len(share), height, width, rng)
-        share = share.view(-1, 1, 1, 1)
+        distance, determinant = self._distance(len(ratio), height, width, rng)
+        share = 1 - ratio.view(-1, 1, 1, 1)
         if self.scale == "exact":
-            return _gaussian_of_mean(distance, share, determinant)
+            return 1 - _gaussian_of_mean(distance, share, determinant)
         if self.scale == "paper":
-            return torch.exp(-distance / (2 * share * max(height, width) ** 2).clamp(min=1e-12))
+            return 1 - torch.exp(-distance / (2 * share * max(height, width) ** 2).clamp(min=1e-12))
         smaller = torch.minimum(share, 1 - share)
         variance = smaller * (height * width) / (2 * math.pi * determinant.sqrt())
         gaussian = torch.exp(-distance / (2 * variance).clamp(min=1e-12))
-        return torch.where(share > 0.5, 1 - gaussian, gaussian)
+        return torch.where(share > 0.5, gaussian, 1 - gaussian)
 
     def _distance(self, count: int, height: int, width: int, rng: RandomStream) -> tuple[Tensor, Tensor]:
         """d' C^-1 d `[B, 1, H, W]` in square pixels, and det C `[B, 1, 1, 1]`."""
@@ -95,7 +95,7 @@ def _gaussian_of_mean(distance: Tensor, mean: Tensor, determinant: Tensor) -> Te
 
 
 class GMix(Blend):
-    """Round Gaussian holes; see `GaussianHole` for `scale`, `Blend` for the other parameters."""
+    """Round Gaussians of the partner; see `GaussianMask` for `scale`, `Blend` for the other parameters."""
 
     def __init__(
         self,
@@ -106,11 +106,11 @@ class GMix(Blend):
         per: Literal["sample", "batch"] = "sample",
         rng: RandomStream | int | None = None,
     ) -> None:
-        super().__init__(num_classes, GaussianHole(scale), alpha, probability, per, rng)
+        super().__init__(num_classes, GaussianMask(scale), alpha, probability, per, rng)
 
 
 class AGMix(Blend):
-    """Elliptic Gaussian holes of any direction; see `GaussianHole` for `scale`, `Blend` for the other parameters."""
+    """Elliptic Gaussians of any direction; see `GaussianMask` for `scale`, `Blend` for the other parameters."""
 
     def __init__(
         self,
@@ -121,4 +121,4 @@ class AGMix(Blend):
         per: Literal["sample", "batch"] = "sample",
         rng: RandomStream | int | None = None,
     ) -> None:
-        super().__init__(num_classes, GaussianHole(scale, anisotropic=True), alpha, probability, per, rng)
+        super().__init__(num_classes, GaussianMask(scale, anisotropic=True), alpha, probability, per, rng)

@@ -1,8 +1,8 @@
 """GridMix: within a crop, each cell of a grid shows a square of the partner.
 
-MiAMix (Liang et al. 2023) names Baek, Bang and Shim (2021) for it, who also train a second, local loss; but the figures
-in its tables are OpenMixup's, whose "gridmix" are the masks of GridMixup. These are the masks here. The one deviation:
-crops larger than the image, 45 % of the draws there, are cut to the image instead of wrapping around.
+MiAMix (Liang et al. 2023) names Baek, Bang and Shim (2021) for it, who also train a second, local loss; but its tables
+take their accuracies from OpenMixup, whose "gridmix" are the masks of GridMixup. These are the masks here. The one
+deviation: crops larger than the image, 45 % of the draws there, are cut to the image instead of wrapping around.
 """
 
 from collections.abc import Sequence
@@ -15,12 +15,12 @@ from chimeramix.mixing.blend import Blend
 from chimeramix.streams import RandomStream
 
 
-class LatticeHole:
-    """Squares of side ratio sqrt(share) in the upper left corner of each cell of a crop.
+class LatticeMask:
+    """1 but for squares of the partner, of side ratio sqrt(1 - ratio), in the upper left corner of each cell of a crop.
 
     The crop's area, height / width and place and the number of cells across are uniform; cells are square, their side
     is the crop's width over that number, rounded up; a square has at least 1 pixel a side, and 1 less than its cell at
-    most. Outside the crop the partner doesn't show, so the mean is below a large share.
+    most. Outside the crop the partner doesn't show, so the mean is above a small ratio.
 
     Args:
         cells: smallest and largest number of cells across the crop.
@@ -52,9 +52,9 @@ class LatticeHole:
                 f"cells={list(self.cells)}: images of {size} pixels have crops of {narrowest}, too few for so many"
             )
 
-    def __call__(self, share: Tensor, partner: Tensor, rng: RandomStream) -> Tensor:
+    def __call__(self, ratio: Tensor, partner: Tensor, rng: RandomStream) -> Tensor:
         height, width = partner.shape[-2:]
-        count = len(share)
+        count = len(ratio)
         area = self._between(self.area, rng.uniform(count)) * (height * width)
         aspect = self._between(self.aspect, rng.uniform(count))
         crop_width = (area / aspect).sqrt()
@@ -65,14 +65,14 @@ class LatticeHole:
         top = (rng.uniform(count) * (height - crop_height + 1)).long().clamp(max=height - 1)
         across = self.cells[0] + rng.integers(self.cells[1] - self.cells[0] + 1, count)
         cell = (crop_width + across - 1) // across
-        side = torch.minimum((cell * share.sqrt()).long().clamp(min=1), (cell - 1).clamp(min=1))
+        side = torch.minimum((cell * (1 - ratio).sqrt()).long().clamp(min=1), (cell - 1).clamp(min=1))
 
         def along(size: int, start: Tensor, extent: Tensor) -> Tensor:
-            place = torch.arange(size, device=share.device) - start[:, None]
+            place = torch.arange(size, device=ratio.device) - start[:, None]
             return (place >= 0) & (place < extent[:, None]) & (place % cell[:, None] < side[:, None])
 
         rows, columns = along(height, top, crop_height), along(width, left, crop_width)
-        return (rows[:, :, None] & columns[:, None, :]).unsqueeze(1).float()
+        return 1 - (rows[:, :, None] & columns[:, None, :]).unsqueeze(1).float()
 
     @staticmethod
     def _between(limits: Sequence[float], uniform: Tensor) -> Tensor:
@@ -80,7 +80,7 @@ class LatticeHole:
 
 
 class GridMix(Blend):
-    """Masks of squares on a grid; see `LatticeHole` and `Blend` for the parameters."""
+    """Masks of squares on a grid; see `LatticeMask` and `Blend` for the parameters."""
 
     def __init__(
         self,
@@ -93,4 +93,4 @@ class GridMix(Blend):
         per: Literal["sample", "batch"] = "sample",
         rng: RandomStream | int | None = None,
     ) -> None:
-        super().__init__(num_classes, LatticeHole(cells, area, aspect), alpha, probability, per, rng)
+        super().__init__(num_classes, LatticeMask(cells, area, aspect), alpha, probability, per, rng)

@@ -2,10 +2,10 @@
 
 No code was published, and the paper is ambiguous in two places; parameters hold its readings, the workable one first:
 
-- which image a layer's share belongs to (`ratio`). Read literally, masks of mean lambda_i are multiplied, which leaves
-  the first image 5 % of the weight at two layers and 0.3 % at three: no mixing, against the paper's Table 5. So
-  lambda_i is the partner's share in layer i.
-- how masks are summed (Equation 11, `merge="sum"`): the partner's shares are summed and clipped to 1; a sum of the
+- which image a drawn share lambda_i belongs to (`ratio`). Read literally, masks of mean lambda_i are multiplied, which
+  leaves the first image 5 % of the weight at two layers and 0.3 % at three: no mixing, against the paper's Table 5. So
+  lambda_i is the partner's share in layer i, and the mask's mean is 1 - lambda_i.
+- how masks are summed (Equation 11, `merge="sum"`): the partner's weights are summed and clipped to 1; a sum of the
   masks themselves would leave the first image 95 %.
 
 Line 14 of Algorithm 1 prints the label of the pair as y_j and the weight as lambda; read as y_t and lambda_merged.
@@ -21,13 +21,13 @@ import torch
 from torch import Tensor
 
 from chimeramix.mixing.base import Mixer
-from chimeramix.mixing.blend import Hole, blend
-from chimeramix.mixing.cutmix import BoxHole
-from chimeramix.mixing.fmix import FourierHole
-from chimeramix.mixing.gaussian import GaussianHole
-from chimeramix.mixing.gridmix import LatticeHole
-from chimeramix.mixing.hole_augmentation import HoleAugmentation
-from chimeramix.mixing.mixup import ConstantHole
+from chimeramix.mixing.blend import BlendMask, blend
+from chimeramix.mixing.cutmix import BoxMask
+from chimeramix.mixing.fmix import FourierMask
+from chimeramix.mixing.gaussian import GaussianMask
+from chimeramix.mixing.gridmix import LatticeMask
+from chimeramix.mixing.mask_augmentation import MaskAugmentation
+from chimeramix.mixing.mixup import ConstantMask
 from chimeramix.mixing.rows import Rows, replace_rows
 from chimeramix.streams import SMALLEST_CONCENTRATION, RandomStream
 from chimeramix.types import Batch
@@ -35,38 +35,38 @@ from chimeramix.types import Batch
 WEIGHTS = {"mixup": 2.0, "cutmix": 1.0, "fmix": 1.0, "gridmix": 1.0, "agmix": 1.0}  # Table 1
 
 
-def default_methods() -> dict[str, Hole]:
+def default_methods() -> dict[str, BlendMask]:
     return {
-        "mixup": ConstantHole(),
-        "cutmix": BoxHole(),
-        "fmix": FourierHole(),
-        "gridmix": LatticeHole(),
-        "gmix": GaussianHole("exact"),
-        "agmix": GaussianHole("exact", anisotropic=True),
+        "mixup": ConstantMask(),
+        "cutmix": BoxMask(),
+        "fmix": FourierMask(),
+        "gridmix": LatticeMask(),
+        "gmix": GaussianMask("exact"),
+        "agmix": GaussianMask("exact", anisotropic=True),
     }
 
 
 class MiAMix(Mixer):
     """Algorithm 1, for all samples of a batch at once; parameters of the paper's Table 1 are the defaults.
 
-    For each sample: its partner is another view of a random image of the batch, or of itself; k layers are drawn, their
-    shares from a Dirichlet distribution of k + 1 parts, and for each layer a method that makes a hole of that share;
-    holes with edges may be smoothed and warped; the holes are merged into one.
+    For each sample: its partner is another view of a random image of the batch, or of itself; k layers are drawn, the
+    partner's shares in them from a Dirichlet distribution of k + 1 parts, and for each layer a method that makes a mask
+    of that ratio; masks with edges may be smoothed and warped; the masks are merged into one.
 
     Args:
         num_classes: K.
-        methods: holes by name; None takes those of `default_methods`.
+        methods: samplers of masks by name; None takes those of `default_methods`.
         weights: relative frequency by the methods' names; a method that isn't named isn't chosen.
         layers: the numbers of layers among which k is drawn, uniformly; the paper's k_max = 2 is `(1, 2)`.
         alpha: parameter of the Dirichlet distribution (alpha, ..., alpha, k * alpha); the last part is left out.
         self_mixing: probability that a sample is its own partner. Label and image stay as they are then, but for the
             mixture of two views.
-        augmentation: of the holes; None takes the paper's. `HoleAugmentation(0, 0)` leaves them as they are.
-        merge: `product` of the masks, or clipped `sum` of the holes (Table 7).
-        label: weight of the labels: the mean of the `merged` mask, or the drawn, `original` share (Table 7).
-        ratio: whether a drawn share is the partner's (`hole`) or the first image's (`literal`).
+        augmentation: of the masks; None takes the paper's. `MaskAugmentation(0, 0)` leaves them as they are.
+        merge: `product` of the masks, or clipped `sum` of the partner's weights (Table 7).
+        label: weight of the labels: the mean of the `merged` mask, or the drawn, `original` ratio (Table 7).
+        ratio: whether a drawn share is the `partner`'s or, as the paper can be read, the first image's (`literal`).
         second_view: whether the partner is a view that is augmented independently of the first image's (Algorithm 1).
-            In somebody's own loop, pass it: `mixer(images, labels, second)`; without, partners are images of the
+            In your own training loop, pass it: `mixer(images, labels, second)`; without it, partners are images of the
             batch as it is, and self-mixing changes nothing.
         probability: share of batches that are mixed.
         views: makes second views; given by the run.
@@ -80,15 +80,15 @@ class MiAMix(Mixer):
     def __init__(
         self,
         num_classes: int,
-        methods: Mapping[str, Hole] | None = None,
+        methods: Mapping[str, BlendMask] | None = None,
         weights: Mapping[str, float] | None = None,
         layers: Sequence[int] = (1, 2),
         alpha: float = 1.0,
         self_mixing: float = 0.1,
-        augmentation: HoleAugmentation | None = None,
+        augmentation: MaskAugmentation | None = None,
         merge: Literal["product", "sum"] = "product",
         label: Literal["merged", "original"] = "merged",
-        ratio: Literal["hole", "literal"] = "hole",
+        ratio: Literal["partner", "literal"] = "partner",
         second_view: bool = True,
         probability: float = 1.0,
         views: Callable[[Tensor], Batch] | None = None,
@@ -104,14 +104,14 @@ class MiAMix(Mixer):
         for name, value, choices in (
             ("merge", merge, ("product", "sum")),
             ("label", label, ("merged", "original")),
-            ("ratio", ratio, ("hole", "literal")),
+            ("ratio", ratio, ("partner", "literal")),
         ):
             if value not in choices:
                 raise ValueError(f"{name} must be {' or '.join(choices)}, got {value}")
         self.layers = tuple(layers)
         self.alpha = alpha
         self.self_mixing = self_mixing
-        self.augmentation = HoleAugmentation() if augmentation is None else augmentation
+        self.augmentation = MaskAugmentation() if augmentation is None else augmentation
         self.merge = merge
         self.label = label
         self.ratio = ratio
@@ -119,7 +119,7 @@ class MiAMix(Mixer):
         self.views = views
         self._choose_among(default_methods() if methods is None else methods, WEIGHTS if weights is None else weights)
 
-    def _choose_among(self, methods: Mapping[str, Hole], weights: Mapping[str, float]) -> None:
+    def _choose_among(self, methods: Mapping[str, BlendMask], weights: Mapping[str, float]) -> None:
         for name, weight in weights.items():
             if name not in methods:
                 close = difflib.get_close_matches(name, methods, n=1)
@@ -153,34 +153,33 @@ class MiAMix(Mixer):
     def compose(self, batch: Batch, rng: RandomStream) -> tuple[Tensor, Tensor]:
         order = self._partners(len(batch), rng)
         partner = self._partner_images(batch, order)
-        hole, share = self.holes(partner, rng)
+        mask, ratio = self.sample_masks(partner, rng)
         targets = self.targets(batch.labels)
-        return blend(batch.images, partner, hole, targets, targets[order], share if self.label == "original" else None)
+        return blend(batch.images, partner, mask, targets, targets[order], ratio if self.label == "original" else None)
 
-    def holes(self, partner: Tensor, rng: RandomStream) -> tuple[Tensor, Tensor]:
-        """The partner's weight `[B, 1, H, W]` float32 and its drawn share `[B]`."""
+    def sample_masks(self, partner: Tensor, rng: RandomStream) -> tuple[Tensor, Tensor]:
+        """Merged masks `[B, 1, H, W]` float32 and the drawn ratios `[B]`, both of the first image."""
         count, most = len(partner), max(self.layers)
         height, width = partner.shape[-2:]
         number, parts = self._layers(count, rng)
         active = (torch.arange(most, device=parts.device) < number[:, None]).flatten()
-        share = (parts if self.ratio == "hole" else 1 - parts).flatten()
+        ratio = (1 - parts if self.ratio == "partner" else parts).flatten()
         kind = self._kinds(count * most, rng)
-        holes = partner.new_zeros(count * most, 1, height, width, dtype=torch.float32)
+        masks = partner.new_ones(count * most, 1, height, width, dtype=torch.float32)
         eligible = torch.zeros_like(active)
         for position, method in enumerate(self.methods):
             chosen = active & (kind == position)
 
-            def made(rows: Rows, method: Hole = method) -> Tensor:
-                return method(share[rows], self._of_each_layer(partner, most, rows), rng)
+            def made(rows: Rows, method: BlendMask = method) -> Tensor:
+                return method(ratio[rows], self._of_each_layer(partner, most, rows), rng)
 
-            holes = replace_rows(holes, chosen, made)
+            masks = replace_rows(masks, chosen, made)
             if method.augmentable:
                 eligible = eligible | chosen
-        holes = self.augmentation(holes, eligible, rng)
-        holes = holes.view(count, most, height, width)
-        merged = 1 - (1 - holes).prod(dim=1) if self.merge == "product" else holes.sum(dim=1).clamp(max=1)
+        masks = self.augmentation(masks, eligible, rng).view(count, most, height, width)
+        merged = masks.prod(dim=1) if self.merge == "product" else 1 - (1 - masks).sum(dim=1).clamp(max=1)
         drawn = parts.sum(dim=1)
-        return merged.unsqueeze(1), drawn if self.ratio == "hole" else 1 - drawn
+        return merged.unsqueeze(1), 1 - drawn if self.ratio == "partner" else drawn
 
     def _layers(self, count: int, rng: RandomStream) -> tuple[Tensor, Tensor]:
         """The number of layers `[B]` and their parts of the Dirichlet draw `[B, most]`, 0 in layers that are not."""

@@ -8,16 +8,16 @@ from chimeramix.mixing.blend import Blend
 from chimeramix.streams import RandomStream
 
 
-class ConstantHole:
-    """The partner shows everywhere, with its share as weight."""
+class ConstantMask:
+    """The ratio itself, at every pixel."""
 
     augmentable = False
 
     def check(self, size: int) -> None:
-        """Any size will do."""
+        """Every size is possible."""
 
-    def __call__(self, share: Tensor, partner: Tensor, rng: RandomStream) -> Tensor:
-        return share.view(-1, 1, 1, 1)
+    def __call__(self, ratio: Tensor, partner: Tensor, rng: RandomStream) -> Tensor:
+        return ratio.view(-1, 1, 1, 1)
 
 
 class MixUp(Blend):
@@ -31,4 +31,4 @@ class MixUp(Blend):
         per: Literal["sample", "batch"] = "sample",
         rng: RandomStream | int | None = None,
     ) -> None:
-        super().__init__(num_classes, ConstantHole(), alpha, probability, per, rng)
+        super().__init__(num_classes, ConstantMask(), alpha, probability, per, rng)

@@ -1,4 +1,4 @@
-"""Applies a function to some samples of a batch, without asking the device which they are."""
+"""Applies a function to some samples of a batch, without a host synchronisation."""
 
 from collections.abc import Callable
 
@@ -10,15 +10,15 @@ Rows = Tensor | slice
 
 
 def may_look(values: Tensor) -> bool:
-    """Whether reading from the tensor makes nobody wait."""
+    """Whether reading the tensor's values needs no host synchronisation."""
     return values.device.type == "cpu"
 
 
 def replace_rows(values: Tensor, chosen: Tensor, function: Callable[[Rows], Tensor]) -> Tensor:
     """`values` with `function(rows)` in the chosen samples.
 
-    On a CPU the function gets the chosen rows only. On other devices it gets all: to learn which rows are chosen, the
-    program would have to wait for the device.
+    On a CPU the function gets the chosen rows only. On other devices it gets all: reading which rows are chosen would
+    synchronise.
 
     Args:
         values: `[B, ...]`; not changed.

@@ -37,7 +37,7 @@ def fine_grained_saliency(images: Tensor) -> Tensor:
     sums = F.pad(grey.to(torch.int32).cumsum(1, dtype=torch.int32).cumsum(2, dtype=torch.int32), (1, 0, 1, 0))
     brighter = torch.zeros_like(grey)
     darker = torch.zeros_like(grey)
-    # Windows that reach beyond the image wherever they stand are one and the same.
+    # Windows that cover the whole image from every place are equal: computed once, counted as often as they come.
     for window, times in Counter(min(window, max(height, width)) for window in _WINDOWS).items():
         top, bottom = _span(window, height, grey.device)
         left, right = _span(window, width, grey.device)

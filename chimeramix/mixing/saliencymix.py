@@ -14,18 +14,18 @@ from chimeramix.mixing.saliency import fine_grained_saliency
 from chimeramix.streams import RandomStream
 
 
-class SalientHole:
-    """A box of side ratio sqrt(share) around the partner's most salient pixel, cut off at the border."""
+class SalientMask:
+    """1 but for a box of side ratio sqrt(1 - ratio) around the partner's most salient pixel, cut off at the border."""
 
     augmentable = True
 
     def check(self, size: int) -> None:
-        """Any size will do."""
+        """Every size is possible."""
 
-    def __call__(self, share: Tensor, partner: Tensor, rng: RandomStream) -> Tensor:
+    def __call__(self, ratio: Tensor, partner: Tensor, rng: RandomStream) -> Tensor:
         height, width = partner.shape[-2:]
         peak = fine_grained_saliency(partner).flatten(1).argmax(dim=1)
-        return box(peak // width, peak % width, share, height, width)
+        return 1 - box(peak // width, peak % width, 1 - ratio, height, width)
 
 
 class SaliencyMix(Blend):
@@ -39,4 +39,4 @@ class SaliencyMix(Blend):
         per: Literal["sample", "batch"] = "sample",
         rng: RandomStream | int | None = None,
     ) -> None:
-        super().__init__(num_classes, SalientHole(), alpha, probability, per, rng)
+        super().__init__(num_classes, SalientMask(), alpha, probability, per, rng)

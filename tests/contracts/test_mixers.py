@@ -104,7 +104,7 @@ def test_a_probability_of_0_is_plain_training(option: str) -> None:
 
 @pytest.mark.parametrize("option", [name for name in options("mixer") if name != "supermix"])
 def test_labels_of_one_class_stay(option: str) -> None:
-    """Whoever mixes images of one class mixes nothing into the labels; SuperMix has images of its own."""
+    """Mixing images of one class leaves the labels as they are; SuperMix has images of its own."""
     mixer, batch = made(option)
     index = INDEX[batch.labels == 4]
     assert batch.segments is not None
@@ -113,7 +113,7 @@ def test_labels_of_one_class_stay(option: str) -> None:
     torch.testing.assert_close(targets, torch.eye(10)[[4, 4, 4]])
 
 
-def test_an_unknown_key_is_told() -> None:
+def test_an_unknown_key_is_named() -> None:
     with pytest.raises(UserError, match=r"unknown key mixer\.alpa; did you mean mixer\.alpha"):
         values_of("mixer=cutmix", "+mixer.alpa=1")
     with pytest.raises(UserError, match=r"mixer\.methods\.fmix\.decy"):

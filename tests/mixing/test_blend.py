@@ -31,8 +31,8 @@ def test_torchvisions_mixup(ratio: float) -> None:
     theirs = v2.MixUp(num_classes=4)
     theirs._dist = Always(ratio)
     one_hot = torch.eye(4)[labels]
-    hole = torch.full((6, 1, 1, 1), 1 - ratio)
-    ours = blend(images, images.roll(1, 0), hole, one_hot, one_hot.roll(1, 0))
+    mask = torch.full((6, 1, 1, 1), ratio)
+    ours = blend(images, images.roll(1, 0), mask, one_hot, one_hot.roll(1, 0))
     torch.testing.assert_close(ours, theirs(images, labels))
 
 
@@ -45,9 +45,9 @@ def test_torchvisions_cutmix(ratio: float) -> None:
     expected = theirs(images, labels)
     torch.manual_seed(3)
     column, row = torch.randint(24, (1,)), torch.randint(20, (1,))
-    hole = box(row, column, torch.tensor([1 - ratio]), 20, 24)
+    mask = 1 - box(row, column, torch.tensor([1 - ratio]), 20, 24)
     one_hot = torch.eye(4)[labels]
-    torch.testing.assert_close(blend(images, images.roll(1, 0), hole, one_hot, one_hot.roll(1, 0)), expected)
+    torch.testing.assert_close(blend(images, images.roll(1, 0), mask, one_hot, one_hot.roll(1, 0)), expected)
 
 
 @pytest.mark.parametrize("alpha", [0.2, 1.0, 4.0])

@@ -6,30 +6,30 @@ import pytest
 import torch
 from torch import Tensor
 
-from chimeramix.mixing import HoleAugmentation, MiAMix
-from chimeramix.mixing.mixup import ConstantHole
+from chimeramix.mixing import MaskAugmentation, MiAMix
+from chimeramix.mixing.mixup import ConstantMask
 from chimeramix.streams import RandomStream
 from chimeramix.types import Batch
 
-PLAIN = HoleAugmentation(0, 0)
+PLAIN = MaskAugmentation(0, 0)
 
 
-class LeftHole:
-    """The left part of the image, of the width that the share says."""
+class LeftMask:
+    """The partner shows in the left part of the image, which is 1 - ratio wide."""
 
     augmentable = True
 
     def check(self, size: int) -> None: ...
 
-    def __call__(self, share: Tensor, partner: Tensor, rng: RandomStream) -> Tensor:
+    def __call__(self, ratio: Tensor, partner: Tensor, rng: RandomStream) -> Tensor:
         width = partner.shape[-1]
         columns = (torch.arange(width) + 0.5) / width
-        return (columns < share[:, None]).float()[:, None, None].expand(-1, 1, partner.shape[-2], -1)
+        return (columns >= 1 - ratio[:, None]).float()[:, None, None].expand(-1, 1, partner.shape[-2], -1)
 
 
-class TopHole(LeftHole):
-    def __call__(self, share: Tensor, partner: Tensor, rng: RandomStream) -> Tensor:
-        return super().__call__(share, partner, rng).mT
+class TopMask(LeftMask):
+    def __call__(self, ratio: Tensor, partner: Tensor, rng: RandomStream) -> Tensor:
+        return super().__call__(ratio, partner, rng).mT
 
 
 def colours(count: int) -> tuple[Tensor, Tensor]:
@@ -42,16 +42,16 @@ def weights_of_the_first(**settings: object) -> Tensor:
     labels = torch.eye(2)[(torch.arange(20000) < 19999).long()]
     mixer = MiAMix(2, self_mixing=0, augmentation=PLAIN, rng=0, **settings)  # type: ignore[arg-type]
     images = torch.zeros(20000, 1, 4, 4)
-    hole, share = mixer.holes(images, mixer.stream(images.device))
+    mask, ratio = mixer.sample_masks(images, mixer.stream(images.device))
     assert labels.shape == (20000, 2)
-    return 1 - (share if settings.get("label") == "original" else hole.mean((1, 2, 3)))
+    return ratio if settings.get("label") == "original" else mask.mean((1, 2, 3))
 
 
 @pytest.mark.parametrize("merge", ["product", "sum"])
-@pytest.mark.parametrize("ratio", ["hole", "literal"])
+@pytest.mark.parametrize("ratio", ["partner", "literal"])
 @pytest.mark.parametrize("label", ["merged", "original"])
 def test_against_a_loop_over_samples(merge: str, ratio: str, label: str) -> None:
-    methods = {"mixup": ConstantHole(), "left": LeftHole(), "top": TopHole()}
+    methods = {"mixup": ConstantMask(), "left": LeftMask(), "top": TopMask()}
     mixer = MiAMix(
         20,
         methods,
@@ -84,29 +84,29 @@ def test_against_a_loop_over_samples(merge: str, ratio: str, label: str) -> None
 
     for i in range(20):
         j = seen["order"][i].item()
-        holes = []
+        weights = []  # of the partner, layer by layer
         for layer in range(int(seen["number"][i])):
             part = seen["parts"][i, layer].item()
-            share = part if ratio == "hole" else 1 - part
-            hole = torch.full((16, 16), share)
+            share = part if ratio == "partner" else 1 - part
+            weight = torch.full((16, 16), share)
             kind = seen["kinds"][3 * i + layer].item()
             if kind > 0:
                 edge = sum((column + 0.5) / 16 < share for column in range(16))
-                hole = torch.zeros(16, 16)
+                weight = torch.zeros(16, 16)
                 if kind == 1:
-                    hole[:, :edge] = 1
+                    weight[:, :edge] = 1
                 else:
-                    hole[:edge] = 1
-            holes.append(hole)
-        mask = torch.stack([1 - hole for hole in holes]).prod(0)
+                    weight[:edge] = 1
+            weights.append(weight)
+        mask = torch.stack([1 - weight for weight in weights]).prod(0)
         if merge == "sum":
-            mask = 1 - torch.stack(holes).sum(0).clamp(max=1)
+            mask = 1 - torch.stack(weights).sum(0).clamp(max=1)
         expected = mask * images[i] + (1 - mask) * images[j]
         torch.testing.assert_close(mixed[i], expected)
         total = seen["parts"][i].sum().item()
-        drawn = 1 - total if ratio == "hole" else total
-        weight = drawn if label == "original" else mask.mean().item()
-        assert targets[i, i].item() == pytest.approx(1 if i == j else weight, abs=1e-5)
+        drawn = 1 - total if ratio == "partner" else total
+        expected_weight = drawn if label == "original" else mask.mean().item()
+        assert targets[i, i].item() == pytest.approx(1 if i == j else expected_weight, abs=1e-5)
 
 
 def test_one_layer_is_a_beta_draw() -> None:
@@ -138,7 +138,7 @@ def test_parts_of_a_dirichlet_draw(layers: int, mean: float) -> None:
         ({"layers": [2]}, 0.55),
         # The literal reading leaves E[ab] = 1/20.
         ({"layers": [2], "ratio": "literal"}, 0.05),
-        # The sum of the holes, never above 1 here, leaves 1 - 2 * 1/4.
+        # The sum of the partner's weights, never above 1 here, leaves 1 - 2 * 1/4.
         ({"layers": [2], "merge": "sum"}, 0.5),
         ({"layers": [2], "label": "original"}, 0.5),
         ({"layers": [1, 2]}, 0.525),

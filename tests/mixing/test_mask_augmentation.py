@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from chimeramix.mixing import HoleAugmentation
-from chimeramix.mixing.cutmix import BoxHole
+from chimeramix.mixing import MaskAugmentation
+from chimeramix.mixing.cutmix import BoxMask
 from chimeramix.mixing.rows import replace_rows
 from chimeramix.streams import RandomStream
 
@@ -33,31 +33,31 @@ def noise(count: int, height: int, width: int) -> Tensor:
 
 @pytest.mark.parametrize(("side", "windows"), [(8, [3]), (32, [3, 5, 7]), (64, [3, 5, 7, 9, 11, 13])])
 def test_windows(side: int, windows: list[int]) -> None:
-    assert HoleAugmentation.windows(side) == windows
+    assert MaskAugmentation.windows(side) == windows
 
 
 @pytest.mark.parametrize(("height", "width"), [(32, 32), (32, 20)])
 def test_smoothing_is_an_average_of_a_window(height: int, width: int) -> None:
-    holes = noise(3, height, width)
-    smoothed = HoleAugmentation().smooth(holes, Given(torch.tensor([0, 1, 2])))
-    for hole, got, window in zip(holes, smoothed, [3, 5, 7], strict=True):
-        padded = F.pad(hole[None], [window // 2] * 4, mode="replicate")
+    masks = noise(3, height, width)
+    smoothed = MaskAugmentation().smooth(masks, Given(torch.tensor([0, 1, 2])))
+    for mask, got, window in zip(masks, smoothed, [3, 5, 7], strict=True):
+        padded = F.pad(mask[None], [window // 2] * 4, mode="replicate")
         torch.testing.assert_close(got[None], F.avg_pool2d(padded, window, stride=1))
 
 
 @pytest.mark.parametrize(("turns", "degrees"), [(1, 90), (2, 180), (3, -90)])
 def test_quarter_turns(turns: int, degrees: float) -> None:
-    holes = noise(2, 9, 9)
+    masks = noise(2, 9, 9)
     draw = torch.full((2,), (degrees / 180 + 1) / 2)
-    warped = HoleAugmentation().warp(holes, Given(draw, torch.full((2,), 0.5)))
-    torch.testing.assert_close(warped, torch.rot90(holes, turns, (2, 3)), atol=1e-5, rtol=0)
+    warped = MaskAugmentation().warp(masks, Given(draw, torch.full((2,), 0.5)))
+    torch.testing.assert_close(warped, torch.rot90(masks, turns, (2, 3)), atol=1e-5, rtol=0)
 
 
 def test_a_shear_moves_rows_sideways() -> None:
     """With shear 1/2, the row that is y below the centre is read y / 2 columns further right."""
-    hole = torch.zeros(1, 1, 9, 9)
-    hole[..., 4] = 1
-    warped = HoleAugmentation(shear=0.5).warp(hole, Given(torch.tensor([0.5]), torch.tensor([1.0])))
+    mask = torch.zeros(1, 1, 9, 9)
+    mask[..., 4] = 1
+    warped = MaskAugmentation(shear=0.5).warp(mask, Given(torch.tensor([0.5]), torch.tensor([1.0])))
     for row in range(9):
         place = 4 - (row - 4) / 2
         expected = torch.zeros(9)
@@ -70,25 +70,25 @@ def test_a_shear_moves_rows_sideways() -> None:
 
 def test_warps_keep_the_share() -> None:
     """The reason for the border's values: with zeros around, 0.678 would become 0.577."""
-    holes = BoxHole()(torch.full((4000,), 0.5), torch.zeros(4000, 3, 32, 32), RandomStream(0))
-    warped = HoleAugmentation().warp(holes, RandomStream(1))
-    smoothed = HoleAugmentation().smooth(holes, RandomStream(1))
-    assert 1 - holes.mean().item() == pytest.approx(0.678, abs=0.01)
-    assert 1 - warped.mean().item() == pytest.approx(0.673, abs=0.012)
-    assert smoothed.mean().item() == pytest.approx(holes.mean().item(), abs=0.004)
+    masks = BoxMask()(torch.full((4000,), 0.5), torch.zeros(4000, 3, 32, 32), RandomStream(0))
+    warped = MaskAugmentation().warp(masks, RandomStream(1))
+    smoothed = MaskAugmentation().smooth(masks, RandomStream(1))
+    assert masks.mean().item() == pytest.approx(0.678, abs=0.01)
+    assert warped.mean().item() == pytest.approx(0.673, abs=0.012)
+    assert smoothed.mean().item() == pytest.approx(masks.mean().item(), abs=0.004)
     assert warped.min() >= 0
     assert warped.max() <= 1 + 1e-6
 
 
-def test_only_eligible_holes_change_and_as_often_as_asked() -> None:
-    holes = noise(4000, 8, 8)
+def test_only_eligible_masks_change_and_as_often_as_asked() -> None:
+    masks = noise(4000, 8, 8)
     eligible = torch.arange(4000) % 2 == 0
-    changed = HoleAugmentation(0.5, 0.0)(holes, eligible, RandomStream(0)) != holes
+    changed = MaskAugmentation(0.5, 0.0)(masks, eligible, RandomStream(0)) != masks
     changed = changed.flatten(1).any(1)
     assert not changed[~eligible].any()
     assert changed[eligible].float().mean().item() == pytest.approx(0.5, abs=0.035)
-    untouched = HoleAugmentation(0, 0)(holes, eligible, RandomStream(0))
-    assert torch.equal(untouched, holes)
+    untouched = MaskAugmentation(0, 0)(masks, eligible, RandomStream(0))
+    assert torch.equal(untouched, masks)
 
 
 def test_on_other_devices_all_rows_are_computed_and_the_same_are_kept() -> None:
@@ -103,4 +103,4 @@ def test_on_other_devices_all_rows_are_computed_and_the_same_are_kept() -> None:
 @pytest.mark.parametrize("settings", [{"smoothing": 2}, {"affine": -1}, {"degrees": -5}, {"shear": -1}])
 def test_bad_parameters_are_named(settings: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=next(iter(settings))):
-        HoleAugmentation(**settings)
+        MaskAugmentation(**settings)

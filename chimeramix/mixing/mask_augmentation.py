@@ -1,4 +1,4 @@
-"""Mask augmentation of MiAMix (Liang et al. 2023, section 3.4 and Table 4): holes are smoothed, rotated and sheared.
+"""Mask augmentation of MiAMix (Liang et al. 2023, section 3.4 and Table 4): masks are smoothed, rotated and sheared.
 
 The paper names neither window sizes nor angles nor shears; the ranges here are ours. Values beyond the border are those
 of the border, because the paper wants the mixing ratio kept: with zeros, a CutMix mask of mean 0.68 falls to 0.58.
@@ -14,8 +14,8 @@ from chimeramix.mixing.rows import Rows, replace_rows
 from chimeramix.streams import RandomStream
 
 
-class HoleAugmentation:
-    """Smooths some holes, then rotates and shears some, drawn independently.
+class MaskAugmentation:
+    """Smooths some masks, then rotates and shears some, drawn independently.
 
     Args:
         smoothing: probability of an average filter (paper: 0.5); its window is uniform among the odd sizes from 3 to
@@ -40,50 +40,50 @@ class HoleAugmentation:
         # Per image side and device: they follow from these alone.
         self._filters: dict[tuple[int, int, torch.device], Tensor] = {}
 
-    def __call__(self, holes: Tensor, eligible: Tensor, rng: RandomStream) -> Tensor:
-        """Holes `[B, 1, H, W]` float32, some of the eligible ones (`[B]` bool) changed; values stay in [0, 1]."""
+    def __call__(self, masks: Tensor, eligible: Tensor, rng: RandomStream) -> Tensor:
+        """Masks `[B, 1, H, W]` float32, some of the eligible ones (`[B]` bool) changed; values stay in [0, 1]."""
 
         def smoothed(rows: Rows) -> Tensor:
-            return self.smooth(holes[rows], rng)
+            return self.smooth(masks[rows], rng)
 
         def warped(rows: Rows) -> Tensor:
-            return self.warp(holes[rows], rng)
+            return self.warp(masks[rows], rng)
 
         if self.smoothing > 0:
-            holes = replace_rows(holes, eligible & (rng.uniform(len(holes)) < self.smoothing), smoothed)
+            masks = replace_rows(masks, eligible & (rng.uniform(len(masks)) < self.smoothing), smoothed)
         if self.affine > 0:
-            holes = replace_rows(holes, eligible & (rng.uniform(len(holes)) < self.affine), warped)
-        return holes
+            masks = replace_rows(masks, eligible & (rng.uniform(len(masks)) < self.affine), warped)
+        return masks
 
-    def smooth(self, holes: Tensor, rng: RandomStream) -> Tensor:
+    def smooth(self, masks: Tensor, rng: RandomStream) -> Tensor:
         """`[B, 1, H, W]`: each averaged over a square window of its own size."""
-        height, width = holes.shape[-2:]
+        height, width = masks.shape[-2:]
         windows = self.windows(max(height, width))
-        draw = rng.integers(len(windows), len(holes))
-        with torch.autocast(holes.device.type, enabled=False):
-            rows = self._filters_for(height, windows, holes.device)[draw]
-            columns = self._filters_for(width, windows, holes.device)[draw]
-            return (rows @ holes[:, 0] @ columns.mT).unsqueeze(1)
+        draw = rng.integers(len(windows), len(masks))
+        with torch.autocast(masks.device.type, enabled=False):
+            rows = self._filters_for(height, windows, masks.device)[draw]
+            columns = self._filters_for(width, windows, masks.device)[draw]
+            return (rows @ masks[:, 0] @ columns.mT).unsqueeze(1)
 
-    def warp(self, holes: Tensor, rng: RandomStream) -> Tensor:
+    def warp(self, masks: Tensor, rng: RandomStream) -> Tensor:
         """`[B, 1, H, W]`: each rotated and sheared about the centre by a draw of its own, in pixels whatever H / W."""
-        height, width = holes.shape[-2:]
-        angle = (2 * rng.uniform(len(holes)) - 1) * math.radians(self.degrees)
-        shear = (2 * rng.uniform(len(holes)) - 1) * self.shear
+        height, width = masks.shape[-2:]
+        angle = (2 * rng.uniform(len(masks)) - 1) * math.radians(self.degrees)
+        shear = (2 * rng.uniform(len(masks)) - 1) * self.shear
         cosine, sine = angle.cos(), angle.sin()
-        # Where in the hole the output's position (x, y) comes from, in pixels from the centre: a rotation of a shear.
+        # Where in the mask the output's position (x, y) comes from, in pixels from the centre: a rotation of a shear.
         matrix = torch.stack([cosine, cosine * shear - sine, sine, sine * shear + cosine], dim=1).view(-1, 2, 2)
         # Coordinates of affine_grid are shares of half the side.
         y, x = torch.meshgrid(
-            (torch.arange(height, device=holes.device) + 0.5) - height / 2,
-            (torch.arange(width, device=holes.device) + 0.5) - width / 2,
+            (torch.arange(height, device=masks.device) + 0.5) - height / 2,
+            (torch.arange(width, device=masks.device) + 0.5) - width / 2,
             indexing="ij",
         )
-        with torch.autocast(holes.device.type, enabled=False):
+        with torch.autocast(masks.device.type, enabled=False):
             source = torch.stack([x, y], dim=-1).view(1, -1, 2) @ matrix.mT
             source = source / torch.stack([x.new_full((), width / 2), x.new_full((), height / 2)])
             grid = source.view(-1, height, width, 2)
-            return F.grid_sample(holes, grid, mode="bilinear", padding_mode="border", align_corners=False)
+            return F.grid_sample(masks, grid, mode="bilinear", padding_mode="border", align_corners=False)
 
     @staticmethod
     def windows(side: int) -> list[int]:
