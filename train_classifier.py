@@ -6,12 +6,12 @@ python train_classifier.py +dataset=cifair10 +experiment=chimeramix_grid max_lab
 import hydra
 from omegaconf import DictConfig
 
-from chimeramix.app import launch, run
+from chimeramix.app import launch
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="train_classifier")
 def main(config: DictConfig) -> None:
-    run(config, "classifier")
+    """Does nothing: Hydra answers --help, --info and --cfg, and `launch` trains."""
 
 
 if __name__ == "__main__":

@@ -58,7 +58,7 @@ def classifier_step(parts: Parts, batch: Batch, partner: Batch | None, machine: 
     model = training.model
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, nesterov=True, weight_decay=5e-3)
     if partner is not None:
-        compose = _composition(training._mixer, batch, partner, machine)
+        compose = _composition(training.mixer, batch, partner, machine)
 
     def step() -> None:
         with machine.autocast():

@@ -18,6 +18,7 @@ from chimeramix.data.views import SameClassPartners
 from chimeramix.machine import Machine
 from chimeramix.runs.assembly import Parts
 from chimeramix.streams import RandomStream
+from chimeramix.training.generator import GeneratorTraining
 
 # Pairs per second of the published loaders, the better of 0 and 2 worker processes, on 2 cores of another machine.
 PUBLISHED = {"generator, grid": 3520, "generator, seg": 485, "classifier, grid": 3497, "classifier, seg": 1053}
@@ -25,8 +26,9 @@ PUBLISHED = {"generator, grid": 3520, "generator, seg": 485, "classifier, grid":
 
 def pairs(parts: Parts, batch: int, machine: Machine) -> Callable[[], object]:
     """Makes what a step needs for so many random images."""
-    views, mask = parts.views, parts.mask
-    assert mask is not None
+    views = parts.views
+    training: Any = parts.training
+    mask = training.generator.mask if isinstance(training, GeneratorTraining) else training.mixer.mask
     partners, rng = SameClassPartners(views, RandomStream(0, machine.device)), RandomStream(1, machine.device)
     positions = max(views.subset.images.shape[-1], 64) // 4  # of the generator's features
 

@@ -66,9 +66,9 @@ def measure(role: str, dataset: str, experiment: str, options: argparse.Namespac
             row["step_ms"] = round(step_milliseconds(parts, machine, repeats), 3)
             row["seconds"] = round(total * row["step_ms"] / 1000)
             if role == "classifier":
-                training._evaluate(training.model)  # set-up
+                training.evaluator(training.model)  # set-up
                 start = time.perf_counter()
-                training._evaluate(training.model)  # reads its figures back, thus waits for the device
+                training.evaluator(training.model)  # reads its figures back, thus waits for the device
                 share = 1 if on_gpu else test / EVALUATED_ON_CPU
                 row["evaluation_seconds"] = round(share * (time.perf_counter() - start), 2)
                 row["seconds"] += round(training.epochs // 10 * row["evaluation_seconds"])

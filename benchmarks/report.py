@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from benchmarks.record import write
-from chimeramix.config.compose import compose_settings
+from chimeramix.config.compose import Tree, compose_settings
 from chimeramix.config.sweep import read_sweep
 from chimeramix.runs.spec import classifier_spec, generator_spec, identity_of
 
@@ -46,24 +46,26 @@ def simulate(runs: Path, count: int) -> None:
     for dataset, experiment in product(DATASETS, EXPERIMENTS):
         classes = 10 if dataset == "cifair10" else 100
         facts = {"classes": [f"class {number}" for number in range(classes)], "fingerprint": "0" * 64}
-        for settings in read_sweep("classifier", [f"+dataset={dataset}", f"+experiment={experiment}", *words]).runs:
+        for settings in read_sweep(
+            Tree("classifier"), [f"+dataset={dataset}", f"+experiment={experiment}", *words]
+        ).runs:
             if written == count:
                 return
-            values, generator = settings.values, None
-            if values["generator"] is not None:
-                spec = generator_spec(values, facts)
+            config, generator = settings.config, None
+            if config.generator is not None:
+                spec = generator_spec(config, facts)
                 generator = identity_of(spec)
                 write_folder(runs / "generator" / f"{dataset}-n0-simulated-s0-{generator}", spec, {}, 0)
-            spec = classifier_spec(values, facts, generator)
+            spec = classifier_spec(config, facts, generator)
             identity = identity_of(spec)
             result = {
                 "dataset": dataset,
-                "method": values["method"],
+                "method": config.method,
                 "augment": "flip_crop",
                 "model": "wideresnet_16_8",
-                "max_labels_per_class": values["max_labels_per_class"],
-                "seed": values["seed"],
-                "split_seed": values["split_seed"],
+                "max_labels_per_class": config.max_labels_per_class,
+                "seed": config.seed,
+                "split_seed": config.split_seed,
                 "identity": identity,
                 "test": {key: float(rng.uniform(0.2, 0.7)) for key in ("accuracy", "top5", "macro_accuracy", "loss")},
             }

@@ -96,7 +96,7 @@ def minimum_flops(name: str, parts: Parts) -> float:
     model = training.model
     least = 3 * _forward(model, *image) - _first_convolution(model, *image)
     if name == "classifier, mixing":
-        network = training._mixer.generator
+        network = training.mixer.generator
         enlarged = (3, network.image_size, network.image_size)
         features = network.encode(torch.zeros(1, *enlarged)).shape[1:]
         least += 2 * _forward(network.encoder, *enlarged) + _forward(network.decoder, *features)

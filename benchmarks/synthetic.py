@@ -67,15 +67,15 @@ def parts_of(
         dataset: whose recipe is followed.
     """
     settings = compose_settings(role, [f"+dataset={dataset}", "max_labels_per_class=null", *overrides])
-    spec = {"role": role}
+    spec: dict[str, Any] = {"role": role}
     source = source or Noise()
-    streams = RunStreams(settings.values["seed"], machine.device)
-    run = Run(settings, machine, source, {}, RunFolder(folder, spec, "benchmark", {}), streams)
+    streams = RunStreams(settings.config.seed, machine.device)
+    run = Run(settings, machine, source, {}, RunFolder(folder, spec, "benchmark", {}), None, streams)
     if role == "generator":
         return assembly.generator_parts(run)
 
     def untrained(*arguments: object) -> torch.nn.Module:
-        network: torch.nn.Module = build.generator(settings.values).network
+        network: torch.nn.Module = build.generator(settings.config).network
         labels, classes = source.train().labels, len(source.train().classes)
         if isinstance(network, LatentNetwork):
             network.make_codes(labels, classes, "random", RandomStream(0))
@@ -84,15 +84,15 @@ def parts_of(
             network.add(torch.zeros(len(labels), 3, *[network.image_size] * 2), F.one_hot(labels, classes).float())
         return network.to(machine.device).eval().requires_grad_(False)
 
-    with mock.patch.object(assembly, "load_generator", untrained):
+    with mock.patch.object(assembly, "trained_generator", untrained):
         return assembly.classifier_parts(run)
 
 
 def with_segments(parts: Parts, machine: Machine) -> Parts:
     """Gives the views square superpixels, as small as the mask's may be, where it needs some."""
-    if parts.mask is not None and parts.mask.segmentation is not None:
-        tiles = _tiles(parts.views.subset.images, parts.mask.segmentation.min_size)
-        parts.views.attach_segments(tiles.to(machine.device))
+    segments = parts.views.segments
+    if segments is not None:
+        segments.labels = _tiles(parts.views.subset.images, segments.segmentation.min_size).to(machine.device)
     return parts
 
 

@@ -1,18 +1,16 @@
 """`chimeramix COMMAND`: the tools around training. `python -m chimeramix` does the same."""
 
 import argparse
-import sys
 from pathlib import Path
 
-from chimeramix.errors import RunFailure, UserError
 from chimeramix.report.command import FORMATS
 from chimeramix.report.command import report as report_runs
 from chimeramix.report.results import METRICS
-from chimeramix.terminal import set_up_logging
+from chimeramix.terminal import exit_status, set_up_logging
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs a command; returns 0, 1 (failure) or 2 (user's mistake), errors told in one line."""
+    """Runs a command; returns 0, 1 (failure) or 2 (user's mistake), errors are one line each."""
     parser = argparse.ArgumentParser(prog="chimeramix", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
 
@@ -44,17 +42,16 @@ def main(arguments: list[str] | None = None) -> int:
 
     options = parser.parse_args(arguments)
     set_up_logging()
-    try:
-        if options.command == "prepare":
-            _prepare(options.dataset, options.overrides)
-        elif options.command == "status":
-            _status(options.runs, options.words)
-        else:
-            report_runs(options.runs, options.format, options.metric, options.compare, options.plots)
-    except (UserError, RunFailure, OSError) as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2 if isinstance(error, UserError) else 1
-    return 0
+    return exit_status(lambda: _do(options))
+
+
+def _do(options: argparse.Namespace) -> None:
+    if options.command == "prepare":
+        _prepare(options.dataset, options.overrides)
+    elif options.command == "status":
+        _status(options.runs, options.words)
+    else:
+        report_runs(options.runs, options.format, options.metric, options.compare, options.plots)
 
 
 def _prepare(dataset: str, overrides: list[str]) -> None:
@@ -62,8 +59,7 @@ def _prepare(dataset: str, overrides: list[str]) -> None:
     from chimeramix.config.compose import compose_settings
     from chimeramix.runs import build
 
-    values = compose_settings("classifier", [f"+dataset={dataset}", *overrides]).values
-    source = build.source(values)
+    source = build.source(compose_settings("classifier", [f"+dataset={dataset}", *overrides]).config)
     source.prepare()
     train, test = source.train(), source.test()
     print(

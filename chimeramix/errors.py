@@ -1,8 +1,8 @@
-"""The ways in which a command ends other than well, each told in one line and without a traceback."""
+"""The ways in which a command fails: its exit status, and one line that says what is wrong."""
 
 
 class UserError(Exception):
-    """A mistake of the user's (exit status 2): the message names the key or file, its value and the remedy."""
+    """A user's mistake (exit status 2): the message names the key or file, its value and the remedy."""
 
 
 class RunFailure(Exception):
@@ -10,8 +10,29 @@ class RunFailure(Exception):
 
 
 class Interrupted(Exception):
-    """A signal asked the run to stop; its state is saved. Exit status 128 + signal number, as shells have it."""
+    """A signal asked the run to stop; its state is saved. Exit status 128 + signal number, as in shells."""
 
     def __init__(self, signal_number: int) -> None:
         super().__init__(f"stopped by signal {signal_number}")
         self.signal_number = signal_number
+
+
+EXPECTED = (UserError, RunFailure, OSError)
+"""Errors that end a command with one line; all others are bugs and end it with a traceback."""
+
+
+def status_of(error: BaseException) -> int:
+    """The exit status of a command that an error ended."""
+    if isinstance(error, Interrupted):
+        return 128 + error.signal_number
+    if isinstance(error, KeyboardInterrupt):
+        return 130
+    return 2 if isinstance(error, UserError) else 1
+
+
+def one_line(error: BaseException) -> str:
+    """An error's message without line breaks; with the error's type where it is not one of `EXPECTED`."""
+    text = " ".join(str(error).split())
+    if isinstance(error, EXPECTED) or type(error).__module__.startswith("chimeramix."):
+        return text or type(error).__name__
+    return f"{type(error).__name__}: {text}"

@@ -2,25 +2,37 @@
 
 import json
 import os
+import uuid
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from chimeramix.errors import RunFailure
 
 
-def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
+def write_atomically(
+    path: Path, write: Callable[[Path], object], *, durable: bool = True, writers: Literal["one", "many"] = "one"
+) -> None:
     """Calls `write` with a temporary path in the same folder and moves the result to `path`.
 
-    A reader sees the old file or the new one, also after a kill or a power cut; after an error the old one stands and
-    nothing else is left. Raises `RunFailure` where the disk is full or the folder can't be written.
+    A reader sees the old file or the new one, also after a kill; after an error the old one stands and nothing else is
+    left.
+
+    Args:
+        durable: whether that holds after a power cut, too, which costs a synchronisation with the disk.
+        writers: `many` where several processes may write the file at the same time; a kill can then leave a temporary
+            file of a name of its own.
+
+    Raises:
+        RunFailure: where the disk is full or the folder can't be written.
     """
-    temporary = path.with_name(f".{path.name}.tmp")
+    temporary = path.with_name(f".{path.name}{uuid.uuid4().hex if writers == 'many' else ''}.tmp")
     try:
         write(temporary)
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
+        if durable:
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
         os.replace(temporary, path)
     except (OSError, RuntimeError) as error:
         with suppress(OSError):
@@ -35,9 +47,9 @@ def write_failure(path: Path, error: Exception) -> RunFailure:
     return RunFailure(f"{path} could not be written ({reason}); mend that, then repeat the command to go on")
 
 
-def write_json(path: Path, value: Any) -> None:
+def write_json(path: Path, value: Any, *, durable: bool = True) -> None:
     text = json.dumps(value, indent=2, sort_keys=False, ensure_ascii=False) + "\n"
-    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"), durable=durable)
 
 
 def read_json_lines(path: Path) -> list[dict[str, Any]]:

@@ -13,8 +13,6 @@ import torch
 from chimeramix.errors import UserError
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
-_PRECISIONS = ("auto", "fp32", "tf32", *_DTYPES)
-_COMPILE = (False, True, "graphs", "full")
 
 
 @dataclass(frozen=True)
@@ -37,17 +35,13 @@ class Machine:
 
     @classmethod
     def choose(cls, device: str, precision: str, compile: bool | str = False, threads: int | None = None) -> "Machine":
-        """Reads `machine.device`, `machine.precision` and `machine.compile`; raises `UserError` for what this machine
-        does not have.
+        """Reads `machine.device`, `machine.precision` and `machine.compile`, whose values the configuration checks;
+        raises `UserError` for what this machine does not have.
 
         `auto` takes the first of a CUDA GPU, Apple's GPU and the CPU. The automatic precision is fp32, on a CUDA GPU
         tf32, which is PyTorch's own default for convolutions there. Without `threads`, a Slurm job takes as many as it
         has CPUs (PyTorch would take all of the node's), unless OMP_NUM_THREADS says otherwise.
         """
-        if precision not in _PRECISIONS:
-            raise UserError(f"machine.precision={precision}: choose one of {', '.join(_PRECISIONS)}")
-        if compile not in _COMPILE:
-            raise UserError(f"machine.compile={compile}: choose one of false, true, graphs, full")
         found = _find_device(device)
         if precision == "auto":
             precision = "tf32" if found.type == "cuda" else "fp32"

@@ -1,7 +1,11 @@
-"""What commands write to a terminal: log lines on stderr, tables on stdout."""
+"""What commands write to a terminal: log lines and errors on stderr, tables on stdout."""
 
 import logging
+import sys
+from collections.abc import Callable
 from dataclasses import dataclass
+
+from chimeramix.errors import EXPECTED, Interrupted, one_line, status_of
 
 _LEAST = 24  # characters that a column of words keeps, if it has as many
 
@@ -9,6 +13,24 @@ _LEAST = 24  # characters that a column of words keeps, if it has as many
 def set_up_logging() -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s", force=True)
     logging.raiseExceptions = False  # no traceback for a log line that a full disk does not take
+
+
+def exit_status(work: Callable[[], object]) -> int:
+    """Does a command's work and returns its exit status; an expected error is one line on stderr."""
+    try:
+        work()
+    except EXPECTED as error:
+        print(f"error: {one_line(error)}", file=sys.stderr)
+        return status_of(error)
+    except Interrupted as stop:
+        restarted = any(word.lstrip("+").startswith("rerun=") for word in sys.argv)
+        again = "the same command without rerun=true" if restarted else "the same command"
+        print(f"interrupted; {again} goes on from here", file=sys.stderr)
+        return status_of(stop)
+    except KeyboardInterrupt as stop:
+        print("interrupted", file=sys.stderr)
+        return status_of(stop)
+    return 0
 
 
 @dataclass(frozen=True)

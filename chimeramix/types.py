@@ -41,26 +41,26 @@ class Batch:
 
 @dataclass(frozen=True)
 class Subset:
-    """The labelled images that training may use, resident on the training device.
+    """The images that training may use, resident on the training device.
 
     Attributes:
         images: `[N, 3, S, S]` uint8.
-        labels: `[N]` int64.
+        labels: `[N]` int64; -1 for images without labels, which stand at the end.
         num_classes: K.
-        segments: `[N, S, S]` int16 superpixel labels, or None.
     """
 
     images: Tensor
     labels: Tensor
     num_classes: int
-    segments: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.images)
 
+    def __add__(self, other: "Subset") -> "Subset":
+        return Subset(torch.cat([self.images, other.images]), torch.cat([self.labels, other.labels]), self.num_classes)
+
     def to(self, device: torch.device) -> "Subset":
-        segments = None if self.segments is None else self.segments.to(device)
-        return Subset(self.images.to(device), self.labels.to(device), self.num_classes, segments)
+        return Subset(self.images.to(device), self.labels.to(device), self.num_classes)
 
 
 class LabelledImages(Protocol):
@@ -96,12 +96,28 @@ class DataSource(Protocol):
     def test(self) -> LabelledImages: ...
 
 
+class Segmentation(Protocol):
+    """Which superpixels a mask needs; see `chimeramix.masks.segments.Segmentation`."""
+
+    @property
+    def scale(self) -> float: ...
+
+    @property
+    def sigma(self) -> float: ...
+
+    @property
+    def min_size(self) -> int: ...
+
+    @property
+    def size(self) -> int | None: ...
+
+
 class Mask(Protocol):
     """A sampler of masks; see `chimeramix.masks`."""
 
     @property
-    def segmentation(self) -> Any:
-        """A `Segmentation`, or None for a mask that needs none."""
+    def segmentation(self) -> Segmentation | None:
+        """None for a mask that needs no superpixels."""
         ...
 
     def check(self, size: int) -> None:

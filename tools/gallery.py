@@ -69,13 +69,11 @@ def rows() -> dict[str, tuple[Tensor, Tensor, Tensor]]:
     for option in options_of("mixer", [CONFIG_DIR]):
         for mask in ("grid", "segments"):
             words = ["+dataset=demo/digits", f"mixer={option}", f"mask={mask}", "generator=chimera"]
-            config = compose_settings("classifier", words).values
-            if option == "none" or build.needs_generator(config) or ("mask" not in config["mixer"] and mask != "grid"):
+            config = compose_settings("classifier", words).config
+            if option == "none" or build.needs_generator(config) or ("mask" not in config.mixer and mask != "grid"):
                 continue
             mixer = build.mixer(config, _NoViews(), _Streams(), 2, None)  # type: ignore[arg-type]
-            made[f"{option}, {mask}" if "mask" in config["mixer"] else option] = masks_and_mixtures(
-                mixer, first, partner
-            )
+            made[f"{option}, {mask}" if "mask" in config.mixer else option] = masks_and_mixtures(mixer, first, partner)
     return made
 
 

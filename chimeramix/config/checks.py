@@ -4,35 +4,36 @@ A constructor's signature is the schema of its group. What a constructor checks 
 as `ValueError` when the run is built; `as_user_error` names the group then.
 """
 
+import dataclasses
 import difflib
+import functools
 import inspect
+import logging
 import math
 import re
 import types
 import typing
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal, Union
 
-from hydra._internal.utils import _locate as locate  # hydra.utils.get_object would log what is told here
 from hydra.errors import InstantiationException
+from hydra.utils import get_object
 
 from chimeramix.errors import UserError
 
-_PRECISIONS = ("auto", "fp32", "tf32", "bf16", "fp16")
-_COMPILE = ("false", "true", "graphs", "full")
-_WANDB_MODES = ("disabled", "online", "offline")
+logging.getLogger("hydra.utils").disabled = True  # it logs the errors that are raised anyway
 
-# What the run hands to a constructor; a configuration cannot set it.
-_GIVEN_BY_THE_RUN: dict[str, set[str]] = {
-    "dataset": {"data_dir", "mirror", "workers"},
-    "model": {"num_classes"},
-    "mixer": {"num_classes", "generator", "partners", "views", "rng"},
-    "loss": {"num_classes"},
-    "optimizer": {"params"},
-    "generator.optimizer": {"params"},
-    "generator.teacher": {"num_classes"},
+GIVEN_BY_THE_RUN: dict[str, tuple[str, ...]] = {
+    "dataset": ("data_dir", "mirror", "workers"),
+    "model": ("num_classes",),
+    "mixer": ("num_classes", "generator", "partners", "views", "rng"),
+    "loss": ("num_classes",),
+    "optimizer": ("params",),
+    "generator.optimizer": ("params",),
+    "generator.teacher": ("num_classes",),
 }
+"""What the run has for a constructor of each group, which gets what it names; a configuration can't set it."""
 
 # Groups that others take over by interpolation, such as `mask: ${mask}`.
 _SHARED_GROUPS = ("mask", "generator")
@@ -77,45 +78,45 @@ def resolve_stages(values: dict[str, Any]) -> None:
             mask["segment_size"] = sizes.get(stage)
 
 
-def check_values(values: dict[str, Any]) -> None:
-    """Checks ranges and choices in the typed part of the tree. Raises `UserError`."""
-    for key in ("max_labels_per_class", "epochs", "batch_size", "epoch_labels_per_class"):
-        if values[key] is not None and values[key] < 1:
-            raise UserError(f"{key}={values[key]}: must be at least 1")
-    for key in ("seed", "split_seed"):
-        if values[key] < 0:
-            raise UserError(f"{key}={values[key]}: must not be negative")
-    if values["machine"]["workers"] < 1:
-        raise UserError(f"machine.workers={values['machine']['workers']}: must be at least 1")
-    for key, value in (("machine.threads", values["machine"]["threads"]), ("sweep.pack", values["sweep"]["pack"])):
-        if value is not None and value < 1:
-            raise UserError(f"{key}={value}: must be at least 1")
-    for key, value in values["monitor"].items():
-        if value < 0:
-            raise UserError(f"monitor.{key}={value}: must not be negative")
-    _check_choice("machine.precision", values["machine"]["precision"], _PRECISIONS)
-    _check_choice("machine.compile", _show(values["machine"]["compile"]), _COMPILE)
-    _check_choice("wandb.mode", values["wandb"]["mode"], _WANDB_MODES)
+def check_values(section: Any, prefix: str = "") -> None:
+    """Checks ranges and choices in the typed part of the configuration. Raises `UserError`."""
+    for field in dataclasses.fields(section):
+        value, path = getattr(section, field.name), f"{prefix}{field.name}"
+        if dataclasses.is_dataclass(value):
+            check_values(value, f"{path}.")
+            continue
+        least, choices = field.metadata.get("least"), field.metadata.get("choices")
+        if least is not None and value is not None and not value >= least:  # NaN is not
+            raise UserError(f"{path}={value}: must {'be at least 1' if least else 'not be negative'}")
+        if choices and not any(value is choice or value == choice for choice in choices):
+            shown = [_show(choice) for choice in choices]
+            raise UserError(f"{path}={_show(value)}: must be {' or '.join(shown)}{did_you_mean(str(value), shown)}")
 
 
-def _check_choice(key: str, value: object, choices: Sequence[str]) -> None:
-    """Raises `UserError` for a value that is none of the choices."""
-    if value not in choices:
-        raise UserError(f"{key}={_show(value)}: must be {' or '.join(choices)}{did_you_mean(str(value), choices)}")
+def target_of(node: dict[str, Any], path: str) -> Callable[..., Any]:
+    """The class or function that a group names. Raises `UserError`."""
+    try:
+        found: Callable[..., Any] = get_object(node["_target_"])
+        return found
+    except Exception as error:  # whatever importing a module may raise
+        reason = " ".join(str(error).split()).partition(" Are you sure")[0]
+        raise UserError(f"{path}._target_={node['_target_']}: {reason}") from error
+
+
+@functools.cache
+def parameters_of(target: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
+    """The parameters of a class or function by name."""
+    return inspect.signature(target).parameters
 
 
 def check_types(node: Any, path: str) -> None:
     """Checks a group and the groups nested in it. Raises `UserError` naming the key, its value and the remedy."""
     if not isinstance(node, dict) or "_target_" not in node:
         raise UserError(f"{path}={_show(node)}: must be a group of keys that names its class as {path}._target_")
-    try:
-        target = locate(node["_target_"])
-    except Exception as error:  # whatever importing a module may raise
-        reason = " ".join(str(error).split()).partition(" Are you sure")[0]
-        raise UserError(f"{path}._target_={node['_target_']}: {reason}") from error
+    target = target_of(node, path)
     # The mixers of a chain are given what any mixer is.
-    given = _GIVEN_BY_THE_RUN.get(re.sub(r"^mixer(\.mixers\.\w+)+$", "mixer", path), set())
-    parameters = {name: p for name, p in inspect.signature(target).parameters.items() if name not in given}
+    given = GIVEN_BY_THE_RUN.get(re.sub(r"^mixer(\.mixers\.\w+)+$", "mixer", path), ())
+    parameters = {name: p for name, p in parameters_of(target).items() if name not in given}
     hints = _hints(target)
     for key, value in node.items():
         if key.startswith("_") and key.endswith("_"):
@@ -171,6 +172,7 @@ def _place(path: str, error: ValueError) -> str:
     return text if text.startswith(f"{path}.") else f"{path}: {text}"
 
 
+@functools.cache
 def _hints(target: Any) -> dict[str, Any]:
     function = target.__init__ if inspect.isclass(target) else target
     try:

@@ -1,23 +1,32 @@
-"""The configuration: composed by Hydra, checked, and handed on in plain Python.
+"""Composition of the configuration by Hydra: from the words of a command to checked settings, once per command.
 
-Keys and types are in `chimeramix.config.schema`. Groups (dataset, model, mixer, ...) are plain YAML with a `_target_`;
-the target's constructor is their schema, checked by `chimeramix.config.checks`.
+The only file that knows Hydra's private modules. `tests/config/test_hydra.py` names the releases for which it holds;
+what each of them is needed for stands beside it.
 """
 
+import argparse
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hydra import compose, version
+
+# The ConfigLoader applies overrides to a tree that is composed already, which no public function does: a sweep's runs
+# then share one composition.
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+
+# `initialize_config_dir` takes one folder. Lists such as `+dataset=glob(*)` see a second one, of `--config-dir`, only
+# if it is part of the search path from the beginning.
 from hydra._internal.hydra import Hydra
-from hydra._internal.utils import create_config_search_path
+
+# `hydra.main` reads its options with this parser, and so must what decides whether to call it.
+from hydra._internal.utils import create_config_search_path, get_args_parser
 from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
-from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
@@ -27,31 +36,40 @@ from yaml import YAMLError
 
 from chimeramix.config.checks import check_types, check_values, did_you_mean, resolve_stages
 from chimeramix.config.messages import CompositionError, options_of
-from chimeramix.config.schema import Config
+from chimeramix.config.schema import CLASSIFIER_RECIPE, GROUPS, OPTIONAL_GROUPS, Config
+from chimeramix.config.settings import Settings, typed
 from chimeramix.errors import UserError
 
 CONFIG_DIR = Path(__file__).resolve().parents[2] / "conf"
 
-_GROUPS = ("dataset", "optimizer", "schedule", "model", "augment", "mixer", "loss")
-_OPTIONAL_GROUPS = ("erase", "mask", "generator", "procedure")
-_CLASSIFIER_RECIPE = ("epochs", "batch_size", "epoch_labels_per_class", "optimizer", "schedule")
-
 
 @dataclass(frozen=True)
-class Settings:
-    """A composed, resolved and checked configuration in plain Python.
+class Tree:
+    """Which configuration tree a command has.
 
     Attributes:
         role: `generator` or `classifier`.
-        values: every key, interpolations resolved.
-        names: the chosen option of each config group ("dataset": "cifair10", ...).
-        overrides: the command line's.
+        config_dir: a folder with further options of the config groups (Hydra's `--config-dir`).
+        config_name: the root file, for another one than `train_<role>` (Hydra's `--config-name`).
     """
 
     role: str
-    values: dict[str, Any]
-    names: dict[str, str | None]
-    overrides: list[str]
+    config_dir: Path | None = None
+    config_name: str | None = None
+
+    @property
+    def root(self) -> str:
+        return self.config_name or f"train_{self.role}"
+
+    @property
+    def folders(self) -> list[Path]:
+        return [CONFIG_DIR, *([self.config_dir] if self.config_dir else [])]
+
+    @property
+    def options(self) -> list[str]:
+        """The options that a command needs in order to have the same tree."""
+        options = [f"--config-dir={self.config_dir.absolute()}"] if self.config_dir else []
+        return [*options, *([f"--config-name={self.config_name}"] if self.config_name else [])]
 
 
 def register() -> None:
@@ -60,11 +78,15 @@ def register() -> None:
     OmegaConf.register_new_resolver("max", lambda *values: max(values), replace=True)
 
 
-def settings_of(config: DictConfig, role: str) -> Settings:
-    """What Hydra composed for this process, as settings. Raises `UserError`."""
-    hydra = HydraConfig.get()
-    extra = [f"--config-dir={source.path}" for source in hydra.runtime.config_sources if source.provider == _EXTRA]
-    return settings_from(config, role, dict(hydra.runtime.choices), extra + list(hydra.overrides.task))
+def read_command_line(refuse: Callable[[str], object], words: Sequence[str] | None = None) -> argparse.Namespace:
+    """Hydra's options and the overrides (`overrides`) of a command line, by default this process'.
+
+    Args:
+        refuse: called with the reason for what can't be read; must raise.
+    """
+    parser = get_args_parser()
+    parser.error = refuse  # type: ignore[method-assign, assignment]
+    return parser.parse_args(words)
 
 
 def compose_settings(role: str, overrides: list[str], config_dir: str | None = None) -> Settings:
@@ -75,29 +97,31 @@ def compose_settings(role: str, overrides: list[str], config_dir: str | None = N
         overrides: as on the command line, such as `+dataset=cifair10`.
         config_dir: a folder with further options of the groups (Hydra's `--config-dir`).
     """
-    folders = [CONFIG_DIR, *([Path(config_dir)] if config_dir else [])]
-    with hydra_ready(config_dir):
-        check_overrides(role, [parse(word) for word in overrides], folders)
-        config, choices = compose_tree(role, overrides, folders)
-        return settings_from(config, role, choices, overrides)
+    return settings_of(Tree(role, Path(config_dir) if config_dir else None), overrides)
 
 
-_EXTRA = "command-line"  # Hydra's name of what --config-dir adds
+def settings_of(tree: Tree, overrides: list[str]) -> Settings:
+    """The same for any tree."""
+    with hydra_ready(tree):
+        check_overrides(tree, [parse(word) for word in overrides])
+        config, choices = compose_tree(tree, overrides)
+        return settings_from(tree, config, choices, overrides)
 
 
 @contextmanager
-def hydra_ready(config_dir: str | None, task_name: str = "chimeramix") -> Iterator[Hydra]:
+def hydra_ready(tree: Tree) -> Iterator[None]:
     """Hydra with the configuration folders that a command has."""
     register()
     version.setbase("1.3")
     folders = create_config_search_path(str(CONFIG_DIR))
-    if config_dir is not None:
-        if not Path(config_dir).is_dir():
-            raise UserError(f"--config-dir={config_dir}: no such folder")
-        folders.prepend(_EXTRA, f"file://{Path(config_dir).absolute()}", SearchPathQuery(provider="schema"))
+    if tree.config_dir is not None:
+        if not tree.config_dir.is_dir():
+            raise UserError(f"--config-dir={tree.config_dir}: no such folder")
+        folders.prepend("command-line", f"file://{tree.config_dir.absolute()}", SearchPathQuery(provider="schema"))
     GlobalHydra.instance().clear()
     try:
-        yield Hydra.create_main_hydra2(task_name=task_name, config_search_path=folders)
+        Hydra.create_main_hydra2(task_name=f"train_{tree.role}", config_search_path=folders)
+        yield
     finally:
         GlobalHydra.instance().clear()
 
@@ -115,35 +139,48 @@ def parse(word: str) -> Override:
     return override
 
 
-def compose_tree(role: str, overrides: list[str], folders: list[Path]) -> tuple[DictConfig, dict[str, Any]]:
-    """The unresolved tree and the chosen options, within `hydra_ready`. Raises `UserError`."""
+def compose_with_hydra(tree: Tree, overrides: list[str]) -> DictConfig:
+    """The unresolved configuration and, as its key `hydra`, Hydra's own, within `hydra_ready`. Raises `UserError`."""
     try:
-        config = compose(f"train_{role}", overrides, return_hydra_config=True)
-        choices = dict(config.hydra.runtime.choices)
+        return compose(tree.root, overrides, return_hydra_config=True)
     except (HydraException, OmegaConfBaseException, YAMLError, ValueError) as error:
-        problem = CompositionError(error, folders)
+        problem = CompositionError(error, tree.folders)
         if not problem.unknown_key:
             raise UserError(problem.line) from error
-        raise UserError(problem.line + _hint(problem.unknown_key, role, overrides)) from error
+        raise UserError(problem.line + _hint(problem.unknown_key, tree, overrides)) from error
+
+
+def compose_tree(tree: Tree, overrides: list[str]) -> tuple[DictConfig, dict[str, Any]]:
+    """The unresolved configuration and the chosen options, within `hydra_ready`. Raises `UserError`."""
+    config = compose_with_hydra(tree, overrides)
+    choices = dict(config.hydra.runtime.choices)
     OmegaConf.set_struct(config, False)
     del config["hydra"]
     return config, choices
 
 
-def _hint(key: str, role: str, overrides: list[str]) -> str:
+def apply_overrides(config: DictConfig, overrides: list[Override]) -> None:
+    """Applies overrides that choose no option to a composed configuration, as Hydra does when it composes. Raises
+    Hydra's and OmegaConf's errors."""
+    OmegaConf.set_struct(config, True)
+    ConfigLoaderImpl._apply_overrides_to_config(overrides, config)
+    OmegaConf.set_struct(config, False)
+
+
+def _hint(key: str, tree: Tree, overrides: list[str]) -> str:
     """What the user may have meant, out of the keys that there are with the chosen options."""
     groups = {path.name for path in CONFIG_DIR.iterdir() if path.is_dir()}
     choices = [word for word in overrides if parse(word).key_or_group in groups]
     try:
-        config = compose(f"train_{role}", choices)
+        config = compose(tree.root, choices)
     except HydraException:  # the key is in the experiment's own file
-        config = compose(f"train_{role}", [word for word in choices if not word.startswith("+experiment=")])
+        config = compose(tree.root, [word for word in choices if not word.startswith("+experiment=")])
     head, *rest = key.split(".")
     if rest and head in groups and config[head] is None:
         options = ", ".join(options_of(head, [CONFIG_DIR]))
         return f"; there is no {head} here: choose one with {head}=NAME ({options}) or an experiment that has one"
-    # Nobody means the recipe's keys, or the classifier's where a generator is trained, but who writes them.
-    hidden = {"recipe", *(_CLASSIFIER_RECIPE if role == "generator" else ())} - {head}
+    # The recipe's keys are suggested for the recipe's only, and a generator's command has none of the classifier's.
+    hidden = {"recipe", *(CLASSIFIER_RECIPE if tree.role == "generator" else ())} - {head}
     return did_you_mean(key, [path for path in _paths(config) if path.split(".")[0] not in hidden])
 
 
@@ -155,8 +192,8 @@ def _paths(node: DictConfig, prefix: str = "") -> Iterator[str]:
                 yield from _paths(value, f"{prefix}{key!s}.")
 
 
-def check_overrides(role: str, overrides: list[Override], folders: list[Path]) -> None:
-    """What is wrong with the words of the command line, whatever the configuration files hold."""
+def check_overrides(tree: Tree, overrides: list[Override]) -> None:
+    """Raises `UserError` for what is wrong with a command line whatever the configuration files hold."""
     keys = [str(override.key_or_group) for override in overrides]
     for group in ("dataset", "experiment"):
         if keys.count(group) > 1:
@@ -167,9 +204,9 @@ def check_overrides(role: str, overrides: list[Override], folders: list[Path]) -
         )
     for override, key in zip(overrides, keys, strict=True):
         word = str(override.input_line)
-        if role == "generator" and key.split(".")[0] in _CLASSIFIER_RECIPE:
+        if tree.role == "generator" and key.split(".")[0] in CLASSIFIER_RECIPE:
             raise UserError(f"{key} belongs to the classifier; the generator's key is generator.{key}")
-        options = options_of(key, folders)
+        options = options_of(key, tree.folders)
         if not options or override.is_delete():
             continue
         if not isinstance(override.value(), str):
@@ -180,12 +217,12 @@ def check_overrides(role: str, overrides: list[Override], folders: list[Path]) -
             raise UserError(f"{word}: write {word.lstrip('+')}, without the plus")
 
 
-def settings_from(config: DictConfig, role: str, choices: dict[str, Any], overrides: list[str]) -> Settings:
-    """Resolves and checks a composed tree. Raises `UserError`."""
+def settings_from(tree: Tree, config: DictConfig, choices: dict[str, Any], overrides: list[str]) -> Settings:
+    """Resolves and checks a composed configuration. Raises `UserError`."""
     names = {group: choice if isinstance(choice, str) else None for group, choice in choices.items()}
     if OmegaConf.is_missing(config, "dataset"):
         raise UserError("no dataset is chosen: add +dataset=NAME, such as +dataset=cifair10 or +dataset=demo/digits")
-    _check_keys(config, role, overrides)
+    _check_keys(config, tree, overrides)
     try:
         values = OmegaConf.to_container(config, resolve=True)
     except OmegaConfBaseException as error:
@@ -194,23 +231,24 @@ def settings_from(config: DictConfig, role: str, choices: dict[str, Any], overri
     assert isinstance(values, dict)
     plain = {str(key): value for key, value in values.items()}
     resolve_stages(plain)
-    check_values(plain)
-    for group in (*_GROUPS, *_OPTIONAL_GROUPS):
-        if plain[group] is None and group in _OPTIONAL_GROUPS:
+    settings = Settings(tree.role, typed(plain, Config), names, tree.options + overrides)
+    check_values(settings.config)
+    for group in (*GROUPS, *OPTIONAL_GROUPS):
+        if plain[group] is None and group in OPTIONAL_GROUPS:
             continue
         options = options_of(group, [CONFIG_DIR])
         if options and not (isinstance(plain[group], dict) and "_target_" in plain[group]):
             raise UserError(f"there is no {group} here: choose one with {group}=NAME ({', '.join(options)})")
         check_types(plain[group], group)
-    return Settings(role, plain, names, overrides)
+    return settings
 
 
-def _check_keys(config: DictConfig, role: str, overrides: list[str], schema: Any = Config, prefix: str = "") -> None:
-    """Refuses what `+` added to the typed part of the tree or `~` took from it."""
+def _check_keys(config: DictConfig, tree: Tree, overrides: list[str], schema: Any = Config, prefix: str = "") -> None:
+    """Refuses what `+` added to the typed part of the configuration or `~` took from it."""
     known = {entry.name: entry for entry in dataclasses.fields(schema)}
     for key in map(str, config):
         if key not in known:
-            raise UserError(f"unknown key {prefix}{key}{_hint(prefix + key, role, overrides)}")
+            raise UserError(f"unknown key {prefix}{key}{_hint(prefix + key, tree, overrides)}")
     for key in known:
         if key not in config:
             raise UserError(f"~{prefix}{key}: this key can't be removed")
@@ -218,4 +256,4 @@ def _check_keys(config: DictConfig, role: str, overrides: list[str], schema: Any
             raise UserError(f"{key} is not set: add {key}=VALUE")
         section = OmegaConf.get_type(config, key)
         if dataclasses.is_dataclass(section):
-            _check_keys(config[key], role, overrides, section, f"{prefix}{key}.")
+            _check_keys(config[key], tree, overrides, section, f"{prefix}{key}.")

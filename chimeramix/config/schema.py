@@ -1,12 +1,39 @@
 """The typed root of the configuration tree: which keys there are, their types and meaning.
 
 Groups (dataset, model, mixer, ...) are `Any`: their schema is the constructor that their `_target_` names.
+
+A run's identity (see `chimeramix.runs.spec`) is made of every key here but those that are marked as not part of it, so
+a new key is part of it unless somebody decides otherwise.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from omegaconf import MISSING
+
+
+def key(
+    default: Any = MISSING,
+    *,
+    identity: bool = True,
+    stage: str | None = None,
+    optional: bool = False,
+    choices: Sequence[Any] = (),
+    least: float | None = None,
+) -> Any:
+    """A key of the configuration.
+
+    Args:
+        default: of the schema; `base.yaml` and the dataset may set another one.
+        identity: whether numbers may depend on it, so that other values make another run.
+        stage: `classifier` for what a generator's training does not read: not part of its identity.
+        optional: left out of the identity while it has its default, so that a key added later changes no identity.
+        choices: the values that it may have.
+        least: the smallest value that it may have.
+    """
+    metadata = {"identity": identity, "stage": stage, "optional": optional, "choices": choices, "least": least}
+    return field(default=default, metadata=metadata)
 
 
 @dataclass
@@ -21,7 +48,7 @@ class GeneratorRecipe:
 
 @dataclass
 class Recipe:
-    """Tuned values that a dataset brings; read by interpolation only. What nothing reads may stay unset."""
+    """Tuned values that come with a dataset; read by interpolation only. What nothing reads may stay unset."""
 
     epochs: int = MISSING
     batch_size: int = MISSING
@@ -40,39 +67,41 @@ class MachineConfig:
     """Where and how a run computes; never part of its identity."""
 
     device: str = "auto"  # auto, cpu, cuda, cuda:1, mps
-    precision: str = "auto"  # auto, fp32, tf32, bf16, fp16
-    compile: Any = False  # true: torch.compile; graphs: whole steps as CUDA graphs; full: both
+    precision: str = key("auto", choices=("auto", "fp32", "tf32", "bf16", "fp16"))
+    # true: torch.compile; graphs: whole steps as CUDA graphs; full: both
+    compile: Any = key(False, choices=(False, True, "graphs", "full"))
     data_dir: str = "data"  # downloaded data sets
     runs_dir: str = "runs"  # run folders
-    threads: int | None = None  # of an operation on the CPU; null: as many as the process or its Slurm job may use
-    workers: int = 4  # threads that decode images, processes that compute superpixels of large subsets
+    # of an operation on the CPU; null: as many as the process or its Slurm job may use
+    threads: int | None = key(None, least=1)
+    workers: int = key(4, least=1)  # threads that decode images, processes that compute superpixels of large subsets
     mirror: str | None = None  # address or folder in front of the archives' file names, instead of the official one
 
 
 @dataclass
 class MonitorConfig:
-    """What a run shows and keeps; changes no figure and is not part of its identity."""
+    """What a run shows and keeps; changes no number and is not part of its identity."""
 
-    evaluate_every: int = 10  # epochs between evaluations on the test set; 0: after the last epoch only
-    pictures_every: int = 20  # epochs between a generator's pictures; 0: after the last epoch only
-    checkpoint_seconds: float = 120  # seconds between checkpoints
+    # epochs between evaluations on the test set; 0: after the last epoch only
+    evaluate_every: int = key(10, least=0)
+    pictures_every: int = key(20, least=0)  # epochs between a generator's pictures; 0: after the last epoch only
+    checkpoint_seconds: float = key(120, least=0)  # seconds between checkpoints
     keep_checkpoint: bool = True  # false: a finished run keeps its weights only
 
 
 @dataclass
 class SweepConfig:
-    """How a sweep's runs are spread over jobs; changes no figure and is not part of their identity."""
+    """How a sweep's runs are spread over jobs; changes no number and is not part of their identity."""
 
-    pack: int | None = (
-        None  # runs at the same time on one job's GPU or CPUs; null: 1, with the local launcher see there
-    )
+    # runs at the same time on one job's GPU or CPUs; null: 1, with the local launcher see there
+    pack: int | None = key(None, least=1)
 
 
 @dataclass
 class WandbConfig:
     """Weights & Biases."""
 
-    mode: str = "disabled"  # disabled, online, offline
+    mode: str = key("disabled", choices=("disabled", "online", "offline"))
     project: str = "chimeramix"
     entity: str | None = None
     group: str | None = None
@@ -83,27 +112,38 @@ class WandbConfig:
 class Config:
     """The root of the tree; a key that is not here is refused."""
 
-    dataset: Any = MISSING
-    recipe: Recipe = field(default_factory=Recipe)
-    method: str | None = None  # name in tables; null: the experiment's
-    max_labels_per_class: int | None = 10  # samples per class; null: all
-    seed: int = 0  # weights, order, mixing
-    split_seed: int = MISSING  # which samples are drawn
-    epochs: int = MISSING
-    batch_size: int = MISSING
-    epoch_labels_per_class: int = MISSING  # an epoch repeats the subset to about this many images per class
-    optimizer: Any = MISSING
-    schedule: Any = MISSING
-    model: Any = MISSING
-    augment: Any = MISSING
-    erase: Any = None
-    mixer: Any = MISSING
-    mask: Any = None
-    generator: Any = None
-    loss: Any = MISSING
-    procedure: Any = None
-    machine: MachineConfig = field(default_factory=MachineConfig)
-    monitor: MonitorConfig = field(default_factory=MonitorConfig)
-    sweep: SweepConfig = field(default_factory=SweepConfig)
-    wandb: WandbConfig = field(default_factory=WandbConfig)
-    rerun: bool = False  # true: start anew instead of reporting or resuming
+    dataset: Any = key()
+    recipe: Recipe = field(default_factory=Recipe, metadata={"identity": False})  # what it sets is in the keys below
+    method: str | None = key(None, identity=False)  # name in tables; null: the experiment's
+    max_labels_per_class: int | None = key(10, least=1)  # samples per class; null: all
+    seed: int = key(0, least=0)  # weights, order, mixing
+    split_seed: int = key(least=0)  # which samples are drawn
+    epochs: int = key(stage="classifier", least=1)
+    batch_size: int = key(stage="classifier", least=1)
+    # an epoch repeats the subset to about this many images per class
+    epoch_labels_per_class: int = key(stage="classifier", least=1)
+    optimizer: Any = key(stage="classifier")
+    schedule: Any = key(stage="classifier")
+    model: Any = key(stage="classifier")
+    augment: Any = key(stage="classifier")
+    erase: Any = key(None, stage="classifier", optional=True)
+    mixer: Any = key(stage="classifier")
+    mask: Any = key(None, identity=False)  # mixer and generator hold what they read of it
+    generator: Any = key(None)  # a classifier's identity holds its identity instead
+    loss: Any = key(stage="classifier")
+    procedure: Any = key(None, stage="classifier", optional=True)
+    machine: MachineConfig = field(default_factory=MachineConfig, metadata={"identity": False})
+    monitor: MonitorConfig = field(default_factory=MonitorConfig, metadata={"identity": False})
+    sweep: SweepConfig = field(default_factory=SweepConfig, metadata={"identity": False})
+    wandb: WandbConfig = field(default_factory=WandbConfig, metadata={"identity": False})
+    rerun: bool = key(False, identity=False)  # true: start anew instead of reporting or resuming
+
+
+GROUPS = ("dataset", "optimizer", "schedule", "model", "augment", "mixer", "loss")
+"""The config groups of which one option must be chosen."""
+
+OPTIONAL_GROUPS = ("erase", "mask", "generator", "procedure")
+"""Those that may be null."""
+
+CLASSIFIER_RECIPE = ("epochs", "batch_size", "epoch_labels_per_class", "optimizer", "schedule")
+"""The classifier's keys that have a namesake below `generator`."""

@@ -6,29 +6,28 @@ Hydra applies them.
 """
 
 import copy
+import itertools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-from hydra._internal.hydra import Hydra
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
-from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from chimeramix.config.compose import (
-    CONFIG_DIR,
-    Settings,
+    Tree,
+    apply_overrides,
     check_overrides,
     compose_tree,
+    compose_with_hydra,
     hydra_ready,
     parse,
     settings_from,
 )
 from chimeramix.config.messages import options_of
+from chimeramix.config.settings import Settings
 from chimeramix.errors import UserError
 
 
@@ -38,7 +37,7 @@ class Sweep:
 
     Attributes:
         role: `generator` or `classifier`.
-        overrides: as given, lists and ranges included, after the option for a folder of the user's.
+        overrides: as given, lists and ranges included, after the options for another configuration tree.
         runs: settings of each combination; the last override varies fastest.
         launcher: the chosen option of `hydra/launcher`.
         resources: the launcher's keys.
@@ -55,70 +54,74 @@ class Sweep:
     largest_batch: int | None
 
 
-def read_sweep(role: str, overrides: list[str], config_dir: str | None = None) -> Sweep:
+def read_sweep(tree: Tree, overrides: list[str]) -> Sweep:
     """Composes all runs of a sweep. Raises `UserError` for a mistake in any of them."""
-    with hydra_ready(config_dir):
-        jobs = BasicSweeper.split_arguments([parse(word) for word in overrides], None)[0]
-    if not jobs:
-        raise UserError("this sweep has no jobs: one of its lists or ranges is empty")
-    with hydra_ready(config_dir, f"train_{role}") as hydra:
-        composer = _Composer(role, config_dir)
+    with hydra_ready(tree):
+        jobs = _combinations([parse(word) for word in overrides])
+        if not jobs:
+            raise UserError("this sweep has no jobs: one of its lists or ranges is empty")
+        composer = _Composer(tree)
         runs = [composer.settings(job) for job in jobs]
-        launcher, resources, folder, largest_batch = _launcher_settings(hydra, role, overrides)
-    return Sweep(role, composer.given + overrides, runs, launcher, resources, folder, largest_batch)
+        launcher, resources, folder, largest_batch = _launcher_settings(tree, jobs[0])
+    return Sweep(tree.role, tree.options + overrides, runs, launcher, resources, folder, largest_batch)
+
+
+def _combinations(overrides: list[Override]) -> list[list[str]]:
+    """The overrides of each run; the last one varies fastest."""
+    axes = []
+    for override in overrides:
+        if override.is_sweep_override() and not override.is_discrete_sweep():
+            raise UserError(f"{override.input_line}: a sweep needs a list or range(START,STOP), no interval")
+        if override.is_sweep_override():
+            axes.append([f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()])
+        else:
+            axes.append([str(override.input_line)])
+    return [list(job) for job in itertools.product(*axes)]
 
 
 class _Composer:
     """Composes within `hydra_ready`."""
 
-    def __init__(self, role: str, config_dir: str | None) -> None:
-        self._role = role
-        self.given = [f"--config-dir={Path(config_dir).absolute()}"] if config_dir else []
-        self._folders = [CONFIG_DIR, *([Path(config_dir)] if config_dir else [])]
+    def __init__(self, tree: Tree) -> None:
+        self._tree = tree
         self._parsed: dict[str, tuple[Override, bool]] = {}
         self._checked: set[str] = set()
-        self._trees: dict[tuple[str, ...], tuple[DictConfig, dict[str, Any]]] = {}
+        self._composed: dict[tuple[str, ...], tuple[DictConfig, dict[str, Any]]] = {}
 
     def settings(self, job: list[str]) -> Settings:
         words = [(word, *self._parse(word)) for word in job]
         if not self._checked.issuperset(job):
-            check_overrides(self._role, [override for _, override, _ in words], self._folders)
+            check_overrides(self._tree, [override for _, override, _ in words])
             self._checked.update(job)
         choices = tuple(word for word, _, of_a_group in words if of_a_group)
-        if choices not in self._trees:
-            self._trees[choices] = compose_tree(self._role, list(choices), self._folders)
-        tree, names = self._trees[choices]
-        config = copy.deepcopy(tree)
+        if choices not in self._composed:
+            self._composed[choices] = compose_tree(self._tree, list(choices))
+        shared, names = self._composed[choices]
+        config = copy.deepcopy(shared)
         own = [override for _, override, of_a_group in words if not of_a_group and not override.is_hydra_override()]
         try:
-            OmegaConf.set_struct(config, True)
-            ConfigLoaderImpl._apply_overrides_to_config(own, config)
-            OmegaConf.set_struct(config, False)
+            apply_overrides(config, own)
         except (HydraException, OmegaConfBaseException):
-            compose_tree(self._role, job, self._folders)  # tells what is wrong
+            compose_tree(self._tree, job)  # says what is wrong
             raise
-        return settings_from(config, self._role, names, self.given + job)
+        return settings_from(self._tree, config, names, job)
 
     def _parse(self, word: str) -> tuple[Override, bool]:
         """An override, and whether it chooses an option of a config group."""
         if word not in self._parsed:
             override = parse(word)
             key = override.key_or_group
-            self._parsed[word] = override, key.startswith("hydra/") or bool(options_of(key, self._folders))
+            self._parsed[word] = override, key.startswith("hydra/") or bool(options_of(key, self._tree.folders))
         return self._parsed[word]
 
 
-def _launcher_settings(hydra: Hydra, role: str, overrides: list[str]) -> tuple[str, dict[str, Any], Path, int | None]:
+def _launcher_settings(tree: Tree, job: list[str]) -> tuple[str, dict[str, Any], Path, int | None]:
+    hydra = compose_with_hydra(tree, job).hydra
     try:
-        tree = hydra.compose_config(f"train_{role}", overrides, run_mode=RunMode.MULTIRUN).hydra
-        resources = OmegaConf.to_container(tree.launcher, resolve=True)
+        resources = OmegaConf.to_container(hydra.launcher, resolve=True)
         assert isinstance(resources, dict)
         plain = {str(key): value for key, value in resources.items()}
-        return (
-            tree.runtime.choices["hydra/launcher"],
-            plain,
-            Path(tree.sweep.dir).expanduser(),
-            tree.sweeper.max_batch_size,
-        )
+        folder = Path(hydra.sweep.dir).expanduser()
+        return hydra.runtime.choices["hydra/launcher"], plain, folder, hydra.sweeper.max_batch_size
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(" ".join(str(error).split())) from error

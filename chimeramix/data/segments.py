@@ -6,24 +6,26 @@ and std 0.5. The range matters: scikit-image divides `scale` by 255 and takes fl
 augmentation, as the paper describes, and not anew for every augmented image.
 """
 
-import contextlib
 import hashlib
 import json
-import os
-import uuid
 import warnings
 import zipfile
 import zlib
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
-from functools import partial
+from functools import cached_property, partial
 from importlib.metadata import version
 from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+from chimeramix.data.resize import resize
+from chimeramix.errors import RunFailure
+from chimeramix.files import write_atomically
+from chimeramix.types import Segmentation
 
 # Below this many pixels (10,000 images of 32 x 32, 1,000 of 96 x 96; 4 to 7 s in one process) starting processes
 # costs more than it saves: 3 s on idle cores, 7 s on busy ones.
@@ -84,6 +86,56 @@ def segment(
     return torch.from_numpy(labels)
 
 
+class SubsetSegments:
+    """The superpixels of a subset's images for one mask, computed when they are first asked for.
+
+    Args:
+        images: `[N, 3, S, S]` uint8 on the CPU.
+        size: side of the views that the mask will see; segments of another side are resized by nearest neighbour.
+        segmentation: what the mask asks for.
+        mean, std, cache_dir, workers: see `segment`.
+        device: where the labels are needed.
+    """
+
+    def __init__(
+        self,
+        images: Tensor,
+        size: int,
+        segmentation: Segmentation,
+        mean: Sequence[float],
+        std: Sequence[float],
+        cache_dir: Path | None = None,
+        workers: int = 1,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self._images = images
+        self._size = size
+        self.segmentation = segmentation
+        self._normalisation = mean, std
+        self._cache_dir = cache_dir
+        self._workers = workers
+        self._device = device
+
+    @cached_property
+    def labels(self) -> Tensor:
+        """`[N, size, size]` int16 on the device."""
+        wanted = self.segmentation
+        labels = segment(
+            resize(self._images, wanted.size or self._size),
+            *self._normalisation,
+            scale=wanted.scale,
+            sigma=wanted.sigma,
+            min_size=wanted.min_size,
+            cache_dir=self._cache_dir,
+            workers=self._workers,
+        )
+        if labels.shape[-1] != self._size:
+            side = (self._size, self._size)
+            resized = nn.functional.interpolate(labels[:, None].float(), size=side, mode="nearest")
+            labels = resized[:, 0].to(labels.dtype)
+        return labels.to(self._device)
+
+
 def _segment_chunk(pixels: np.ndarray, mean: list[float], std: list[float], parameters: dict[str, float]) -> np.ndarray:
     from skimage.segmentation import felzenszwalb
 
@@ -125,15 +177,16 @@ def _load(cache: Path, shape: tuple[int, ...]) -> np.ndarray | None:
 
 
 def _save(cache: Path, labels: np.ndarray) -> None:
-    """Writes beside the target and renames, so that other processes see a whole file or none."""
-    part = cache.with_name(f".{uuid.uuid4().hex}.part")
+    def write(temporary: Path) -> None:
+        with temporary.open("wb") as file:
+            np.savez_compressed(file, labels=labels)
+
     try:
         cache.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("wb") as file:
-            np.savez_compressed(file, labels=labels)
-        os.replace(part, cache)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
-        reason = " ".join(str(error).split())
-        warnings.warn(f"superpixels can't be kept in {cache.parent} ({reason}): they are computed anew", stacklevel=3)
+        write_atomically(cache, write, durable=False, writers="many")
+    except (OSError, RunFailure) as error:
+        cause = error.__cause__ or error
+        warnings.warn(
+            f"superpixels can't be kept in {cache.parent} ({' '.join(str(cause).split())}): they are computed again",
+            stacklevel=3,
+        )

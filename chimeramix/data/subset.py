@@ -4,11 +4,94 @@ NumPy's generator draws, and not torch's as everywhere else, because this gives 
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
+from chimeramix.data.resize import resize
 from chimeramix.errors import UserError
+from chimeramix.streams import derive_seed
+from chimeramix.types import DataSource, LabelledImages, Subset
+
+
+@dataclass(frozen=True)
+class TrainingImages:
+    """The labelled images that a run may learn from.
+
+    Attributes:
+        source: the data set.
+        part: its whole training part.
+        indices: positions in it of the drawn samples.
+        split_seed: with which they were drawn.
+        images: `[N, 3, S, S]` uint8 on the CPU, in the order of the indices.
+        labels: `[N]` int64.
+    """
+
+    source: DataSource
+    part: LabelledImages
+    indices: list[int]
+    split_seed: int
+    images: Tensor
+    labels: Tensor
+
+    @classmethod
+    def draw(cls, source: DataSource, samples_per_class: int | None, split_seed: int) -> "TrainingImages":
+        """Draws the subset and reads its images, those and no others. Raises `UserError`, see `draw_subset`."""
+        part = source.train()
+        indices = draw_subset(part.labels, samples_per_class, split_seed, part.classes)
+        return cls(source, part, indices, split_seed, part.read(indices), part.labels[indices])
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self.part.classes
+
+    @property
+    def smallest_class(self) -> int:
+        """Images of the class that has the fewest."""
+        return int(self.labels.bincount(minlength=len(self.classes)).min())
+
+    def split(self) -> dict[str, Any]:
+        """The content of `split.json`."""
+        return {
+            "split_seed": self.split_seed,
+            "indices": self.indices,
+            "labels": self.labels.tolist(),
+            "classes": list(self.classes),
+        }
+
+    def subset(self, size: int) -> Subset:
+        """The images at the side that a stage trains at."""
+        return Subset(resize(self.images, size), self.labels, len(self.classes))
+
+    def unlabelled(self, size: int, count: int, transductive: bool, group: str) -> Subset:
+        """Images without labels (-1): `count` others of the training part, drawn with the seed of the split, and the
+        test images where `transductive`.
+
+        Args:
+            group: whose key `unlabelled` asks for them, for the message.
+
+        Raises:
+            UserError: where there are not so many.
+        """
+        images = [self.images[:0]]
+        if count:
+            others = sorted(set(range(len(self.part.labels))) - set(self.indices))
+            if count > len(others):
+                raise UserError(
+                    f"{group}.unlabelled={count}: only {len(others)} training images are not in the labelled subset"
+                )
+            draw = torch.Generator().manual_seed(derive_seed(self.split_seed, "unlabelled"))
+            chosen = torch.randperm(len(others), generator=draw)[:count].tolist()
+            images.append(self.part.read([others[position] for position in chosen]))
+        if transductive:
+            test = self.source.test()
+            images.append(test.read(range(len(test.labels))))
+        together = resize(torch.cat(images), size)
+        labels = torch.full((len(together),), -1, dtype=self.labels.dtype)
+        return Subset(together, labels, len(self.classes))
 
 
 def draw_subset(labels: Tensor, samples_per_class: int | None, seed: int, classes: Sequence[str]) -> list[int]:

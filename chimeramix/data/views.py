@@ -1,11 +1,11 @@
 """Augmented, normalised views of the subset's images, and whom a view may be mixed with."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 import torch
 from torch import Tensor
 
+from chimeramix.data.segments import SubsetSegments
 from chimeramix.streams import RandomStream
 from chimeramix.types import Batch, Subset
 
@@ -38,6 +38,7 @@ class Views:
 
     Args:
         augment: of uint8 images and their segments; see `chimeramix.augment`.
+        segments: superpixels of the subset's images, of which every batch gets its part; None for no superpixels.
         erase: of normalised images; see `chimeramix.augment.erasing`.
     """
 
@@ -47,32 +48,30 @@ class Views:
         augment: Augment,
         normalize: Normalize,
         rng: RandomStream,
+        segments: SubsetSegments | None = None,
         erase: Erase | None = None,
     ) -> None:
         self.subset = subset
+        self.normalize = normalize
+        self.segments = segments
         self._augment = augment
-        self._normalize = normalize
         self._rng = rng
         self._erase = erase
 
     def __call__(self, index: Tensor) -> Batch:
-        subset = self.subset
-        segments = None if subset.segments is None else subset.segments[index]
-        pixels, segments = self._augment(subset.images[index], segments, self._rng)
-        images = self._normalize(pixels)
+        pixels, segments = self._augment(self.subset.images[index], self._segments_at(index), self._rng)
+        images = self.normalize(pixels)
         if self._erase is not None:
             images = self._erase(images, self._rng)
-        return Batch(images, subset.labels[index], index, segments)
-
-    def attach_segments(self, segments: Tensor) -> None:
-        """Superpixels `[N, S, S]` of the subset's images, of which every later batch gets its part."""
-        self.subset = replace(self.subset, segments=segments.to(self.subset.images.device))
+        return Batch(images, self.subset.labels[index], index, segments)
 
     def plain(self, index: Tensor) -> Batch:
         """The same without augmentation, for pictures."""
-        subset = self.subset
-        segments = None if subset.segments is None else subset.segments[index]
-        return Batch(self._normalize(subset.images[index]), subset.labels[index], index, segments)
+        images = self.normalize(self.subset.images[index])
+        return Batch(images, self.subset.labels[index], index, self._segments_at(index))
+
+    def _segments_at(self, index: Tensor) -> Tensor | None:
+        return None if self.segments is None else self.segments.labels[index]
 
 
 class SameClassPartners:

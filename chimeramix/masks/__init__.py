@@ -5,3 +5,8 @@ object serves feature maps and pixels, generator training and classifier trainin
 `check(size)`, which raises `ValueError` for a size it can't be sampled at, and `segmentation`, the superpixels it
 needs as a `Segmentation`, or None.
 """
+
+from chimeramix.masks.grid import GridMask
+from chimeramix.masks.segments import SegmentMask
+
+__all__ = ["GridMask", "SegmentMask"]

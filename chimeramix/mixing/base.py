@@ -1,7 +1,7 @@
 """What every mixer has in common."""
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -27,12 +27,8 @@ class Mixer(nn.Module):
     `state_dict()` holds the stream, so a mixer goes on where it was saved.
     """
 
-    needs_generator: ClassVar[bool] = False
-    """Whether the constructor takes `generator`, a trained and frozen image generator."""
-    needs_partners: ClassVar[bool] = False
-    """Whether the constructor takes `partners`, a callable from a batch to a batch of same-class images."""
-    needs_views: ClassVar[bool] = False
-    """Whether the constructor takes `views`, a callable from positions in the subset to a freshly augmented batch."""
+    partners: Any = None
+    """Draws same-class partners, for mixers that take class numbers alone; see `chimeramix.mixing.chimera.Partners`."""
     views: Callable[[Tensor], Batch] | None = None
 
     def __init__(self, num_classes: int, probability: float = 1.0, rng: RandomStream | int | None = None) -> None:

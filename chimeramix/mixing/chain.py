@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from chimeramix.mixing.base import Mixer
 from chimeramix.streams import RandomStream
-from chimeramix.types import Batch, Mask
+from chimeramix.types import Batch
 
 
 class Chain(Mixer):
@@ -30,16 +30,10 @@ class Chain(Mixer):
         self._in_order = list(mixers.values())
         self.mixers = nn.ModuleList(self._in_order)
         for position, (name, mixer) in enumerate(mixers.items()):
-            if position and mixer.needs_partners:
+            if position and mixer.partners is not None:
                 raise ValueError(f"mixers.{name} must come first: it needs class numbers, not the targets of another")
             if position and mixer.views is not None:
                 mixer.views = _MixedViews(mixer.views, self._in_order[:position])
-
-    @property
-    def mask(self) -> Mask | None:
-        """The mask that decides whether batches need superpixels."""
-        masks = (getattr(mixer, "mask", None) for mixer in self._in_order)
-        return next((mask for mask in masks if mask is not None), None)
 
     def check(self, image_size: int) -> None:
         for mixer in self._in_order:

@@ -54,9 +54,6 @@ class ChimeraMix(Mixer):
             `official` aligns the corners, both ways, as the published classifier stage does.
     """
 
-    needs_generator = True
-    needs_partners = True
-
     def __init__(
         self,
         num_classes: int,
@@ -106,9 +103,10 @@ class ChimeraMix(Mixer):
             UserError, ValueError: in one line, for a folder or a support set that can't be used.
         """
         # Only here: reading a run needs all that the package needs, a mixer needs torch alone.
-        from chimeramix.runs.trained import chimera_mixer
+        from chimeramix.runs.trained import support
 
-        return chimera_mixer(path, images, labels, probability, include_self, device, rng)
+        given = support(path, images, labels, device, rng)
+        return cls(**given, probability=probability, include_self=include_self)
 
     @classmethod
     def check_generator(cls, generator: object) -> None:
@@ -143,8 +141,6 @@ class DirectMix(Mixer):
         direct_size: side at which pixels are blended; None blends at the images' own size (paper). The published code
             blends ciFAIR at 64 pixels and reduces to 32, which softens the edges.
     """
-
-    needs_partners = True
 
     def __init__(
         self,

@@ -41,9 +41,6 @@ class GLICO(Mixer):
         include_self: whether an image may be its own partner (published code).
     """
 
-    needs_generator = True
-    needs_partners = True
-
     def __init__(
         self,
         num_classes: int,

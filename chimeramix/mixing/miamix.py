@@ -64,7 +64,8 @@ class MiAMix(Mixer):
         augmentation: of the masks; None takes the paper's. `MaskAugmentation(0, 0)` leaves them as they are.
         merge: `product` of the masks, or clipped `sum` of the partner's weights (Table 7).
         label: weight of the labels: the mean of the `merged` mask, or the drawn, `original` ratio (Table 7).
-        ratio: whether a drawn share is the `partner`'s or, as the paper can be read, the first image's (`literal`).
+        ratio: whether a drawn share is the partner's (`hole`) or the first image's, as the paper can be read
+            (`literal`).
         second_view: whether the partner is a view that is augmented independently of the first image's (Algorithm 1).
             In your own training loop, pass it: `mixer(images, labels, second)`; without it, partners are images of the
             batch as it is, and self-mixing changes nothing.
@@ -74,8 +75,6 @@ class MiAMix(Mixer):
     Raises:
         ValueError: for values out of range, unknown names and weights that sum to 0.
     """
-
-    needs_views = True
 
     def __init__(
         self,
@@ -88,7 +87,7 @@ class MiAMix(Mixer):
         augmentation: MaskAugmentation | None = None,
         merge: Literal["product", "sum"] = "product",
         label: Literal["merged", "original"] = "merged",
-        ratio: Literal["partner", "literal"] = "partner",
+        ratio: Literal["hole", "literal"] = "hole",
         second_view: bool = True,
         probability: float = 1.0,
         views: Callable[[Tensor], Batch] | None = None,
@@ -104,7 +103,7 @@ class MiAMix(Mixer):
         for name, value, choices in (
             ("merge", merge, ("product", "sum")),
             ("label", label, ("merged", "original")),
-            ("ratio", ratio, ("partner", "literal")),
+            ("ratio", ratio, ("hole", "literal")),
         ):
             if value not in choices:
                 raise ValueError(f"{name} must be {' or '.join(choices)}, got {value}")
@@ -163,7 +162,7 @@ class MiAMix(Mixer):
         height, width = partner.shape[-2:]
         number, parts = self._layers(count, rng)
         active = (torch.arange(most, device=parts.device) < number[:, None]).flatten()
-        ratio = (1 - parts if self.ratio == "partner" else parts).flatten()
+        ratio = (1 - parts if self.ratio == "hole" else parts).flatten()
         kind = self._kinds(count * most, rng)
         masks = partner.new_ones(count * most, 1, height, width, dtype=torch.float32)
         eligible = torch.zeros_like(active)
@@ -179,7 +178,7 @@ class MiAMix(Mixer):
         masks = self.augmentation(masks, eligible, rng).view(count, most, height, width)
         merged = masks.prod(dim=1) if self.merge == "product" else 1 - (1 - masks).sum(dim=1).clamp(max=1)
         drawn = parts.sum(dim=1)
-        return merged.unsqueeze(1), 1 - drawn if self.ratio == "partner" else drawn
+        return merged.unsqueeze(1), 1 - drawn if self.ratio == "hole" else drawn
 
     def _layers(self, count: int, rng: RandomStream) -> tuple[Tensor, Tensor]:
         """The number of layers `[B]` and their parts of the Dirichlet draw `[B, most]`, 0 in layers that are not."""

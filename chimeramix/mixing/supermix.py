@@ -34,8 +34,6 @@ class SuperMix(Mixer):
         ValueError: for a generator that is no pool, and for an empty one.
     """
 
-    needs_generator = True
-
     def __init__(
         self, num_classes: int, generator: Pool, probability: float = 0.5, rng: RandomStream | int | None = None
     ) -> None:

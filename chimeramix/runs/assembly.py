@@ -3,150 +3,191 @@
 from dataclasses import dataclass
 from typing import Any
 
-import torch
+from torch import nn
 
 from chimeramix.config.checks import as_user_error
-from chimeramix.config.compose import Settings
+from chimeramix.config.settings import Settings
 from chimeramix.data.loader import EpochLoader
-from chimeramix.data.subset import epoch_repeats
-from chimeramix.data.views import Normalize, Views
+from chimeramix.data.segments import SubsetSegments
+from chimeramix.data.subset import TrainingImages, epoch_repeats
+from chimeramix.data.views import Augment, Normalize, Views
 from chimeramix.errors import UserError
 from chimeramix.machine import Machine, check_recordable
 from chimeramix.mixing import Identity
 from chimeramix.optimize import Optimisation
 from chimeramix.runs import build
 from chimeramix.runs.folder import RunFolder
-from chimeramix.runs.trained import load_generator
-from chimeramix.streams import RunStreams
+from chimeramix.runs.trained import trained_generator
+from chimeramix.streams import RandomStream, RunStreams
 from chimeramix.training.classifier import ClassifierTraining
-from chimeramix.training.evaluation import Evaluation, evaluate
+from chimeramix.training.evaluation import Evaluator
 from chimeramix.training.generator import GeneratorTraining
 from chimeramix.training.loop import Training
 from chimeramix.training.mixmatch import MixMatchTraining
-from chimeramix.training.tracking import Tracker
-from chimeramix.types import DataSource, Mask
+from chimeramix.types import DataSource, Mask, Subset
 
 
-@dataclass
+@dataclass(frozen=True)
 class Run:
-    """What is known of a run before its parts are built."""
+    """What is known of a run before its parts are built.
+
+    Attributes:
+        facts: of the data set.
+        folder: the run's.
+        generator: the folder of the generator that a classifier's mixer uses; None where it uses none.
+        streams: all that the training draws from.
+    """
 
     settings: Settings
     machine: Machine
     source: DataSource
     facts: dict[str, Any]
     folder: RunFolder
+    generator: RunFolder | None
     streams: RunStreams
-
-    def __post_init__(self) -> None:
-        self.values = self.settings.values
-        self.tracker = Tracker()  # replaced once the folder exists
 
 
 @dataclass(frozen=True)
 class Parts:
-    """A training that is ready to start, but for the superpixels, and what the record tells about it.
+    """A training that is ready to start, and what the record says of it.
 
     Attributes:
         weights: the network whose weights are the run's outcome.
-        mask: the mask that decides whether the views need superpixels; None for no mask.
+        data: the labelled images.
+        views: of the labelled images, as the training sees them.
         num_test: size of the test set; None where there is no test.
         streams: all that the training draws from.
     """
 
     training: Training
-    weights: torch.nn.Module
-    data: build.TrainingImages
+    weights: nn.Module
+    data: TrainingImages
     views: Views
-    mask: Mask | None
     num_test: int | None
     streams: RunStreams
 
 
+def parts_of(run: Run) -> Parts:
+    """Whatever the run trains. Raises `UserError` for what does not fit, and for a missing generator."""
+    return generator_parts(run) if run.settings.role == "generator" else classifier_parts(run)
+
+
 def generator_parts(run: Run) -> Parts:
-    """A generator and the pairs it trains on. Raises `UserError`."""
-    generator = build.generator(run.values)
-    check_recordable(run.machine.compile, "generator", generator)
-    check_recordable(run.machine.compile, "generator.augment", generator.augment)
-    data = build.training_images(run.source, run.values)
-    subset = build.subset(data, generator.image_size)
-    build.try_augment(generator.augment, subset, "generator.augment")
-    subset = build.with_unlabelled(subset, generator, data, run.source, run.values["split_seed"])
-    views = build.views(subset.to(run.machine.device), generator.augment, run.source, run.streams)
-    normalize = Normalize(run.source.mean, run.source.std, run.machine.device)
+    """A generator and the images, or pairs, that it trains on."""
+    config, machine = run.settings.config, run.machine
+    generator = build.generator(config)
+    check_recordable(machine.compile, "generator", generator)
+    check_recordable(machine.compile, "generator.augment", generator.augment)
+    data = TrainingImages.draw(run.source, config.max_labels_per_class, config.split_seed)
+    size = generator.image_size
+    subset = data.subset(size)
+    try_augment(generator.augment, subset, "generator.augment")
+    subset += data.unlabelled(size, generator.unlabelled, generator.transductive, "generator")
+    views = Views(
+        subset.to(machine.device),
+        generator.augment,
+        _normalize(run),
+        run.streams["augment"],
+        _segments(run, data, size, generator.mask),
+    )
     with as_user_error("generator"):
         training = GeneratorTraining(
-            generator,
-            views,
-            epoch_repeats(generator.epoch_labels_per_class, data.smallest_class),
-            run.streams,
-            run.machine,
-            run.folder.path,
-            run.values["monitor"]["pictures_every"],
-            normalize.inverse,
-            lambda name, path: run.tracker.log_image(name, path),
+            generator=generator,
+            views=views,
+            repeats=epoch_repeats(generator.epoch_labels_per_class, data.smallest_class),
+            streams=run.streams,
+            machine=machine,
+            folder=run.folder.path,
+            pictures_every=config.monitor.pictures_every,
         )
-    return Parts(training, generator.network, data, views, generator.mask, None, run.streams)
+    return Parts(training, generator.network, data, views, None, run.streams)
 
 
 def classifier_parts(run: Run) -> Parts:
-    """A classifier, its batches, mixer and test set. Raises `UserError`, for a missing generator too."""
-    values, machine, source = run.values, run.machine, run.source
+    """A classifier, its batches, mixer and test set."""
+    config, machine, source, streams = run.settings.config, run.machine, run.source, run.streams
     network = None
-    if build.needs_generator(values):
-        network = load_generator(run.settings, run.facts, machine)
-    data = build.training_images(source, values)
-    augment = build.part(values, "augment")
+    if build.needs_generator(config):
+        network = trained_generator(run.settings, run.generator, machine.device)
+    data = TrainingImages.draw(source, config.max_labels_per_class, config.split_seed)
+    augment = build.part(config, "augment")
     check_recordable(machine.compile, "augment", augment)
-    subset = build.subset(data, source.image_size)
-    build.try_augment(augment, subset, "augment")
-    erase = None if values["erase"] is None else build.part(values, "erase")
-    views = build.views(subset.to(machine.device), augment, source, run.streams, erase)
+    subset = data.subset(source.image_size)
+    try_augment(augment, subset, "augment")
+    erase = build.part(config, "erase")
+    normalize = _normalize(run)
+    segments = _segments(run, data, source.image_size, build.mask_of(config.mixer))
+    views = Views(subset.to(machine.device), augment, normalize, streams["augment"], segments, erase)
     num_classes = len(data.classes)
-    mixer = build.mixer(values, views, run.streams, num_classes, network)
+    mixer = build.mixer(config, views, streams, num_classes, network)
 
-    model = build.model(values, num_classes).to(machine.device).to(memory_format=machine.memory_format)
+    model = build.model(config, num_classes).to(machine.device).to(memory_format=machine.memory_format)
     machine.compile_networks(model)
-    repeats = epoch_repeats(values["epoch_labels_per_class"], data.smallest_class)
-    loader = EpochLoader(views, values["batch_size"], repeats, run.streams["order"])
-    loss = build.loss(values, num_classes).to(machine.device)
+    repeats = epoch_repeats(config.epoch_labels_per_class, data.smallest_class)
+    loader = EpochLoader(views, config.batch_size, repeats, streams["order"])
+    loss = build.loss(config, num_classes).to(machine.device)
     with as_user_error("optimizer"):
         optimisation = Optimisation(
             [*model.parameters(), *loss.parameters()],
-            build.part(values, "optimizer"),
-            build.part(values, "schedule"),
-            values["epochs"] * len(loader),
+            build.part(config, "optimizer"),
+            build.part(config, "schedule"),
+            config.epochs * len(loader),
             machine,
-            getattr(model, "without_weight_decay", tuple)(),
+            getattr(model, "without_weight_decay", tuple)(),  # a library's models don't have it
         )
     test = source.test()
-    test_images = test.read(range(len(test.labels))).to(machine.device)
-    test_labels = test.labels.to(machine.device)
-    normalize = Normalize(source.mean, source.std, machine.device)
-
-    def evaluate_on_test(model: torch.nn.Module) -> Evaluation:
-        return evaluate(model, test_images, test_labels, num_classes, normalize, machine)
-
-    arguments = (
-        model,
-        mixer,
-        loss,
-        loader,
-        optimisation,
-        values["epochs"],
-        evaluate_on_test,
-        values["monitor"]["evaluate_every"],
-        data.classes,
-        machine,
-        run.folder.path,
-    )
-    mask = getattr(mixer, "mask", None)
-    if values["procedure"] is None:
-        return Parts(ClassifierTraining(*arguments), model, data, views, mask, len(test.labels), run.streams)
+    images = test.read(range(len(test.labels))).to(machine.device)
+    evaluator = Evaluator(images, test.labels.to(machine.device), data.classes, normalize, machine)
+    common: dict[str, Any] = {
+        "model": model,
+        "mixer": mixer,
+        "loss": loss,
+        "loader": loader,
+        "optimisation": optimisation,
+        "evaluator": evaluator,
+        "epochs": config.epochs,
+        "evaluate_every": config.monitor.evaluate_every,
+        "machine": machine,
+        "folder": run.folder.path,
+    }
+    if config.procedure is None:
+        return Parts(ClassifierTraining(**common), model, data, views, len(test.labels), streams)
     if not isinstance(mixer, Identity):
         raise UserError("procedure mixes images itself: choose mixer=none, or no procedure")
-    procedure = build.part(values, "procedure")
-    others = build.unlabelled(subset, procedure, data, source, values["split_seed"])
-    unlabelled_views = build.views(others.to(machine.device), augment, source, run.streams, erase)
-    training = MixMatchTraining(procedure, unlabelled_views, run.streams["unlabelled"], *arguments)
-    return Parts(training, training.averaged, data, views, None, len(test.labels), run.streams)
+    algorithm = build.part(config, "procedure")
+    others = data.unlabelled(source.image_size, algorithm.unlabelled, algorithm.transductive, "procedure")
+    if not len(others):
+        others = subset  # once more, without their labels
+    training = MixMatchTraining(
+        **common,
+        algorithm=algorithm,
+        unlabelled=Views(others.to(machine.device), augment, normalize, streams["augment"], erase=erase),
+        rng=streams["unlabelled"],
+    )
+    return Parts(training, training.averaged, data, views, len(test.labels), streams)
+
+
+def try_augment(augment: Augment, subset: Subset, group: str) -> None:
+    """Augments one image, so that what can't work (a padding as large as the image) is said before training starts."""
+    with as_user_error(group):
+        augment(subset.images[:1], None, RandomStream(0))
+
+
+def _normalize(run: Run) -> Normalize:
+    return Normalize(run.source.mean, run.source.std, run.machine.device)
+
+
+def _segments(run: Run, data: TrainingImages, size: int, mask: Mask | None) -> SubsetSegments | None:
+    """The superpixels that a stage's mask needs."""
+    if mask is None or mask.segmentation is None:
+        return None
+    return SubsetSegments(
+        data.images,
+        size,
+        mask.segmentation,
+        run.source.mean,
+        run.source.std,
+        run.settings.runs_dir / "segments",
+        run.settings.config.machine.workers,
+        run.machine.device,
+    )

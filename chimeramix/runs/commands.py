@@ -4,10 +4,10 @@ import re
 import shlex
 from pathlib import Path
 
-from chimeramix.runs.spec import CLASSIFIER_KEYS
+from chimeramix.runs.spec import keys_of
 
 # Dropping these overrides of a classifier's command leaves the command that trains its generator.
-_NOT_THE_GENERATORS = {*CLASSIFIER_KEYS, "method", "rerun", "monitor"}
+_CLASSIFIER_ONLY = {*keys_of("classifier")} - {*keys_of("generator")} | {"method", "rerun", "monitor"}
 
 
 def train_command(role: str, overrides: list[str]) -> str:
@@ -19,7 +19,7 @@ def train_command(role: str, overrides: list[str]) -> str:
 
 def generator_command(overrides: list[str]) -> str:
     """The command that trains the generator which a classifier with these overrides looks for."""
-    kept = [word for word in overrides if re.split(r"[.=@]", word.lstrip("+~"))[0] not in _NOT_THE_GENERATORS]
+    kept = [word for word in overrides if re.split(r"[.=@]", word.lstrip("+~"))[0] not in _CLASSIFIER_ONLY]
     return train_command("generator", kept)
 
 

@@ -1,42 +1,39 @@
-"""What a run is: the values its numbers depend on, and the identity that names them."""
+"""What a run is: the values its numbers depend on, and the identity that names them.
 
+`chimeramix.config.schema` marks the keys that are not part of an identity; all others are.
+"""
+
+import dataclasses
 import hashlib
 import json
 from typing import Any
 
-CLASSIFIER_KEYS = (
-    "epochs",
-    "batch_size",
-    "epoch_labels_per_class",
-    "optimizer",
-    "schedule",
-    "model",
-    "augment",
-    "erase",
-    "mixer",
-    "loss",
-    "procedure",
-)
-"""What a classifier's numbers depend on and its generator's do not."""
+from chimeramix.config.schema import Config
+from chimeramix.config.targets import FIRST_TARGETS
 
 FORMAT = 1  # of specs and result records; raised when the same values would give other numbers
 
 
-def generator_spec(values: dict[str, Any], facts: dict[str, Any]) -> dict[str, Any]:
-    """All that a generator's weights depend on: data, subset, seed, its own sub-configuration (mask included)."""
-    return {"format": FORMAT, "role": "generator", **_common(values, facts), "generator": values["generator"]}
+def generator_spec(config: Config, facts: dict[str, Any]) -> dict[str, Any]:
+    """All that a generator's weights depend on: data, subset, seed, its own sub-configuration (mask included).
+
+    Args:
+        facts: of the data set; see `chimeramix.types.DataSource.facts`.
+    """
+    return {"format": FORMAT, "role": "generator", **_identifying(config, "generator"), "facts": facts}
 
 
-def classifier_spec(values: dict[str, Any], facts: dict[str, Any], generator_identity: str | None) -> dict[str, Any]:
+def classifier_spec(config: Config, facts: dict[str, Any], generator_identity: str | None) -> dict[str, Any]:
     """The same for a classifier; its generator counts by identity, and only where its mixer uses one."""
-    return {
-        "format": FORMAT,
-        "role": "classifier",
-        **_common(values, facts),
-        # What is not chosen is left out, so that a group added to the program changes no identity.
-        **{key: values[key] for key in CLASSIFIER_KEYS if values[key] is not None},
-        "generator": generator_identity,
-    }
+    values = _identifying(config, "classifier")
+    return {"format": FORMAT, "role": "classifier", **values, "facts": facts, "generator": generator_identity}
+
+
+def keys_of(role: str) -> list[str]:
+    """The root's keys that the identity of a run of this role is made of."""
+    fields = dataclasses.fields(Config)
+    counted = [field for field in fields if field.metadata["identity"] and field.metadata.get("stage") in (None, role)]
+    return [field.name for field in counted]
 
 
 def identity_of(spec: dict[str, Any]) -> str:
@@ -60,16 +57,20 @@ def size_order(samples_per_class: int | None) -> float:
     return float("inf") if samples_per_class is None else samples_per_class
 
 
-def _canonical(value: Any) -> Any:
+def _identifying(config: Config, role: str) -> dict[str, Any]:
+    optional = {field.name: field.default for field in dataclasses.fields(Config) if field.metadata.get("optional")}
+    values = {key: getattr(config, key) for key in keys_of(role)}
+    values = {key: value for key, value in values.items() if key not in optional or value != optional[key]}
+    # The facts stand for a folder's content, so the same images in another place are the same data set.
+    dataset = {key: value for key, value in config.dataset.items() if key != "root"}
+    return {**values, "dataset": dataset}
+
+
+def _canonical(value: Any, key: str = "") -> Any:
     if isinstance(value, dict):
-        return {key: _canonical(item) for key, item in value.items()}
+        return {name: _canonical(item, name) for name, item in value.items()}
     if isinstance(value, list | tuple):
         return [_canonical(item) for item in value]
+    if key == "_target_":
+        return FIRST_TARGETS.get(value, value)
     return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-def _common(values: dict[str, Any], facts: dict[str, Any]) -> dict[str, Any]:
-    # The facts stand for a folder's content, so the same images in another place are the same data set.
-    dataset = {key: value for key, value in values["dataset"].items() if key != "root"}
-    keys = ("max_labels_per_class", "seed", "split_seed")
-    return {"dataset": dataset, "facts": facts, **{key: values[key] for key in keys}}

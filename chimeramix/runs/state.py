@@ -1,4 +1,4 @@
-"""What an unfinished run's folder tells about it: `status.json`, there from a run's start until its result is written.
+"""The state of an unfinished run: `status.json`, there from a run's start until its result is written.
 
 A run is `done` (it has a result), `running` (a process holds its folder), `failed` (with a reason), `interrupted` (it
 was stopped, or its process is gone, and goes on where it was) or `missing` (it never began).
@@ -15,7 +15,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from chimeramix.errors import Interrupted, RunFailure
+from chimeramix.errors import Interrupted, RunFailure, one_line
+from chimeramix.files import write_json
 
 STATES = ("done", "running", "queued", "interrupted", "failed", "missing")
 
@@ -86,7 +87,7 @@ def in_use(folder: Path, otherwise: bool = False) -> bool:
     except OSError:
         return otherwise
     try:
-        # Shared: who looks is not mistaken for who trains.
+        # Shared: a reader must not look like a trainer.
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
@@ -98,14 +99,12 @@ def in_use(folder: Path, otherwise: bool = False) -> bool:
 
 
 def write_status(folder: Path, status: RunStatus) -> None:
-    """Replaces `status.json`. It is a convenience: a disk that doesn't take it stops no training."""
+    """Replaces `status.json`. It is a convenience: a full disk stops no training."""
     status.updated = time.time()
     status.where = _where()
-    temporary = folder / ".status.json.tmp"
-    with suppress(OSError):
+    with suppress(OSError, RunFailure):
         folder.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(json.dumps(asdict(status), indent=2) + "\n", encoding="utf-8")
-        temporary.replace(folder / "status.json")
+        write_json(folder / "status.json", asdict(status), durable=False)
 
 
 class Progress:
@@ -146,14 +145,6 @@ def recorded(folder: Path, command: str) -> Iterator[Progress]:
         raise
     with suppress(OSError):
         (folder / "status.json").unlink(missing_ok=True)
-
-
-def one_line(error: BaseException) -> str:
-    """An exception's message; with its type for what this program doesn't raise itself."""
-    text = " ".join(str(error).split())
-    if isinstance(error, RunFailure | OSError) or type(error).__module__.startswith("chimeramix."):
-        return text or type(error).__name__
-    return f"{type(error).__name__}: {text}"
 
 
 def _read(path: Path) -> RunStatus | None:

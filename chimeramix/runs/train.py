@@ -1,20 +1,20 @@
 """One run from its settings to its result: identity, folder, parts, training, record."""
 
+import dataclasses
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 from safetensors.torch import save
 
-from chimeramix.config.compose import Settings
+from chimeramix.config.settings import Settings
 from chimeramix.files import read_json_lines, write_atomically
 from chimeramix.machine import Machine
 from chimeramix.runs import build
-from chimeramix.runs.assembly import Parts, Run, classifier_parts, generator_parts
+from chimeramix.runs.assembly import Parts, Run, parts_of
 from chimeramix.runs.commands import resume_command
 from chimeramix.runs.folder import RunFolder
 from chimeramix.runs.spec import FORMAT, classifier_spec, generator_spec, size_name
@@ -23,7 +23,7 @@ from chimeramix.streams import RunStreams
 from chimeramix.training.checkpoint import load_checkpoint
 from chimeramix.training.loop import fit
 from chimeramix.training.pictures import draw_curves
-from chimeramix.training.tracking import WandbTracker
+from chimeramix.training.tracking import Tracker, WandbTracker
 
 log = logging.getLogger(__name__)
 
@@ -34,34 +34,34 @@ def train(settings: Settings, generator_too: bool = False, sweep: str | None = N
     Args:
         generator_too: whether a classifier trains the generator that it needs and doesn't find, under that generator's
             lock: of several that need it, one trains it and the others wait.
-        sweep: whose job this is; with `rerun`, a sweep starts each of its runs anew once.
+        sweep: whose job this is; with `rerun`, a sweep restarts each of its runs once.
 
     Raises:
         UserError: for a mistake of the user's, before anything is written.
         RunFailure, Interrupted: see `chimeramix.training.loop.fit`.
     """
-    values = settings.values
+    config = settings.config
     if trains_nothing(settings):
         log.info("%s trains no generator: nothing to do", settings.names.get("experiment") or "this configuration")
         return
-    machine = Machine.choose(*(values["machine"][key] for key in ("device", "precision", "compile", "threads")))
-    source = build.source(values)
+    asked = config.machine
+    machine = Machine.choose(asked.device, asked.precision, asked.compile, asked.threads)
+    source = build.source(config)
     facts = source.facts()
     folder, generator = folders_of(settings, facts)
-    generator_identity = generator.identity if generator else None
-    anew = values["rerun"] and not folder.cleared_for(sweep)
-    if not anew and _report_if_finished(folder):
+    restart = config.rerun and not folder.cleared_for(sweep)
+    if not restart and _report_if_finished(folder):
         return
     if generator and generator_too and generator.result() is None:
-        build.check_generator(values, build.generator(values).network)
+        build.check_generator(config, build.generator(config).network)
         log.info("the generator %s comes first", generator.path)
-        train(replace(settings, role="generator", values={**values, "rerun": False}))
+        train(settings.of_generator())
 
     machine.make_reproducible()
-    run = Run(settings, machine, source, facts, folder, RunStreams(values["seed"], machine.device))
-    parts = generator_parts(run) if settings.role == "generator" else classifier_parts(run)
+    run = Run(settings, machine, source, facts, folder, generator, RunStreams(config.seed, machine.device))
+    parts = parts_of(run)
     with folder.lock():
-        if anew:
+        if restart:
             folder.clear(sweep)
         elif _report_if_finished(folder):  # another process finished it while this one waited
             return
@@ -69,12 +69,12 @@ def train(settings: Settings, generator_too: bool = False, sweep: str | None = N
         # Read here, so that a damaged one is refused before anything is written.
         state = load_checkpoint(checkpoint, folder.identity) if checkpoint.exists() else None
         with recorded(folder.path, resume_command(settings.role, settings.overrides)) as progress:
-            _train_in_folder(run, parts, generator_identity, state, progress)
+            _train_in_folder(run, parts, state, progress)
 
 
 def trains_nothing(settings: Settings) -> bool:
     """Whether a generator is asked for where the experiment has none."""
-    return settings.role == "generator" and settings.values["generator"] is None
+    return settings.role == "generator" and settings.config.generator is None
 
 
 def folders_of(
@@ -86,41 +86,35 @@ def folders_of(
         facts: of the data set; see `DataSource.facts`.
         existing: see `RunFolder`.
     """
-    values = settings.values
-    runs_dir = Path(values["machine"]["runs_dir"]).expanduser()
-    spec = generator_spec(values, facts)
+    config = settings.config
+    if settings.role == "generator":
+        return RunFolder(settings.runs_dir, generator_spec(config, facts), _readable_name(settings), existing), None
     generator = None
-    if settings.role == "classifier":
-        if build.needs_generator(values) and values["generator"] is not None:
-            generator = RunFolder(runs_dir, spec, _readable_name(replace(settings, role="generator")), existing)
-        spec = classifier_spec(values, facts, generator.identity if generator else None)
-    return RunFolder(runs_dir, spec, _readable_name(settings), existing), generator
+    if build.needs_generator(config) and config.generator is not None:
+        generator = folders_of(settings.of_generator(), facts, existing)[0]
+    spec = classifier_spec(config, facts, generator.identity if generator else None)
+    return RunFolder(settings.runs_dir, spec, _readable_name(settings), existing), generator
 
 
-def _train_in_folder(
-    run: Run, parts: Parts, generator_identity: str | None, state: dict[str, Any] | None, progress: Progress
-) -> None:
-    values, folder, data = run.values, run.folder, parts.data
-    config = yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
-    folder.describe(config, data.split(values["split_seed"]), run.machine.describe())
+def _train_in_folder(run: Run, parts: Parts, state: dict[str, Any] | None, progress: Progress) -> None:
+    config, folder, data = run.settings.config, run.folder, parts.data
+    values = yaml.safe_dump(dataclasses.asdict(config), sort_keys=False, allow_unicode=True)
+    folder.describe(values, data.split(), run.machine.describe())
     with _log_file(folder.path / "train.log"):
         log.info(
             "%s: %d images of %d classes, %s", folder.path, len(data.labels), len(data.classes), run.machine.device
         )
-        size, cache = parts.views.subset.images.shape[-1], folder.path.parent.parent / "segments"
-        segments = build.segments(data, size, parts.mask, run.source, cache, values["machine"]["workers"])
-        if segments is not None:
-            parts.views.attach_segments(segments)
-        if values["wandb"]["mode"] != "disabled":
-            run.tracker = _tracker(run)
+        if parts.views.segments is not None:
+            _ = parts.views.segments.labels  # computed here, before the clock of the first step runs
+        tracker = _tracker(run)
         last = fit(
             parts.training,
-            parts.streams,
+            run.streams,
             folder.path,
             folder.identity,
             run.machine,
-            run.tracker,
-            values["monitor"]["checkpoint_seconds"],
+            tracker,
+            config.monitor.checkpoint_seconds,
             state,
             progress,
         )
@@ -128,42 +122,43 @@ def _train_in_folder(
         metadata = {"identity": folder.identity}
         # Not by save_file, whose file nobody else may read and which leaves one of another name when it is killed.
         write_atomically(folder.weights, lambda path: path.write_bytes(save(tensors, metadata)))
-        result = _result(run, parts, generator_identity, last)
+        result = _result(run, parts, last)
         if run.settings.role == "classifier":
             curves = folder.path / "accuracy.png"
             draw_curves(read_json_lines(folder.path / "metrics.jsonl"), curves, folder.name)
-            run.tracker.log_image("confusion", folder.path / "confusion.png")
-        run.tracker.finish(result["test"] or {})
-        folder.finish(result, values["monitor"]["keep_checkpoint"])
+            tracker.log_image("confusion", folder.path / "confusion.png")
+        tracker.finish(result["test"] or {})
+        folder.finish(result, config.monitor.keep_checkpoint)
         log.info("%s", _summary(folder, result))
 
 
-def _tracker(run: Run) -> WandbTracker:
-    values, names, folder = run.values, run.settings.names, run.folder
-    experiment = names.get("experiment") or "no experiment"
+def _tracker(run: Run) -> Tracker:
+    config, folder = run.settings.config, run.folder
+    if config.wandb.mode == "disabled":
+        return Tracker()
     # Runs that differ in their seed only are a group, whose mean W&B can show.
-    group = folder.name.removesuffix(f"-s{values['seed']}-{folder.identity}")
-    tags = [values["dataset"]["name"], experiment]
-    return WandbTracker(
-        values["wandb"], folder.identity, folder.name, run.settings.role, folder.path, values, group, tags
-    )
+    group = folder.name.removesuffix(f"-s{config.seed}-{folder.identity}")
+    tags = [config.dataset["name"], run.settings.names.get("experiment") or "no experiment"]
+    options = dataclasses.asdict(config.wandb)
+    options |= {"group": config.wandb.group or group, "tags": config.wandb.tags or tags}
+    return WandbTracker(options, folder.identity, run.settings.role, folder.path, dataclasses.asdict(config))
 
 
-def _result(run: Run, parts: Parts, generator_identity: str | None, last: dict[str, Any]) -> dict[str, Any]:
-    values, names = run.values, run.settings.names
+def _result(run: Run, parts: Parts, last: dict[str, Any]) -> dict[str, Any]:
+    config, names = run.settings.config, run.settings.names
     return {
         "format": FORMAT,
         "role": run.settings.role,
-        "dataset": values["dataset"]["name"],
+        "dataset": config.dataset["name"],
         "experiment": names.get("experiment"),
-        "method": values["method"] or names.get("experiment") or names.get("mixer"),
+        "method": config.method or names.get("experiment") or names.get("mixer"),
         "augment": " + ".join(filter(None, (_chosen(run.settings, group) for group in ("augment", "erase")))),
         "model": _chosen(run.settings, "model" if run.settings.role == "classifier" else "generator"),
-        "max_labels_per_class": values["max_labels_per_class"],
-        "seed": values["seed"],
-        "split_seed": values["split_seed"],
+        "max_labels_per_class": config.max_labels_per_class,
+        "seed": config.seed,
+        "split_seed": config.split_seed,
         "identity": run.folder.identity,
-        "generator_identity": generator_identity,
+        "generator_identity": run.generator.identity if run.generator else None,
         "epochs": last["epoch"],
         "steps": last["step"],
         "seconds": last["seconds"],
@@ -199,13 +194,12 @@ def _summary(folder: RunFolder, result: dict[str, Any]) -> str:
 
 
 def _readable_name(settings: Settings) -> str:
-    values, names = settings.values, settings.names
-    count = values["max_labels_per_class"]
+    config, names = settings.config, settings.names
     method = names.get("experiment") or names.get("mixer") or "run"
     if settings.role == "generator":
         # Experiments may share a generator: a name of theirs would let two processes begin it in two folders at once.
         method = "_".join(filter(None, (names.get("generator"), names.get("mask"))))
-    name = f"{values['dataset']['name']}-n{size_name(count)}-{method}-s{values['seed']}"
+    name = f"{config.dataset['name']}-n{size_name(config.max_labels_per_class)}-{method}-s{config.seed}"
     return name.replace("/", "_")
 
 

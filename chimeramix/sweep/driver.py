@@ -5,7 +5,8 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
-from chimeramix.config.compose import Settings
+from chimeramix.config.compose import Tree
+from chimeramix.config.settings import Settings
 from chimeramix.config.sweep import Sweep, read_sweep
 from chimeramix.errors import Interrupted, RunFailure, UserError
 from chimeramix.machine import Machine
@@ -29,7 +30,7 @@ LAUNCHERS = {
 _MOST_TOLD = 20  # unfinished runs in a summary
 
 
-def sweep(role: str, overrides: list[str], config_dir: str | None = None) -> None:
+def sweep(tree: Tree, overrides: list[str]) -> None:
     """Trains all runs of a sweep that are not done yet.
 
     Raises:
@@ -37,7 +38,7 @@ def sweep(role: str, overrides: list[str], config_dir: str | None = None) -> Non
         RunFailure: where not all runs are done at the end.
         Interrupted, KeyboardInterrupt: after a signal.
     """
-    asked = read_sweep(role, overrides, config_dir)
+    asked = read_sweep(tree, overrides)
     if asked.launcher not in LAUNCHERS:
         raise UserError(f"hydra/launcher={asked.launcher}: sweeps run with slurm, local or basic")
     launcher = LAUNCHERS[asked.launcher]
@@ -45,7 +46,7 @@ def sweep(role: str, overrides: list[str], config_dir: str | None = None) -> Non
     states = _states(planned.cells, asked.folder.parent)
     todo, trials = [], Trials()
     for (cell, settings, source), (state, _) in zip(planned.runs, states, strict=True):
-        if state in ("missing", "interrupted", "failed") or (state == "done" and settings.values["rerun"]):
+        if state in ("missing", "interrupted", "failed") or (state == "done" and settings.config.rerun):
             trials.run(settings, source)
             todo.append((cell, settings))
     if todo and launcher == "slurm" and shutil.which("srun") is None:
@@ -54,11 +55,11 @@ def sweep(role: str, overrides: list[str], config_dir: str | None = None) -> Non
             "here, several at the same time, or hydra/launcher=basic to do them one after another"
         )
     if todo and launcher != "slurm":  # what the nodes of a cluster have is not known here
-        keys = ("device", "precision", "compile")
-        for chosen in {tuple(settings.values["machine"][key] for key in keys) for _, settings in todo}:
+        machines = (settings.config.machine for _, settings in todo)
+        for chosen in {(each.device, each.precision, each.compile) for each in machines}:
             Machine.choose(*chosen)
     if planned.nothing:
-        log.info("%d of %d combinations train no %s: nothing to do", planned.nothing, planned.combinations, role)
+        log.info("%d of %d combinations train no %s: nothing to do", planned.nothing, planned.combinations, tree.role)
     if planned.runs:
         log.info("%d runs: %s", len(planned.runs), count_states(states))
     if todo:
@@ -80,7 +81,7 @@ def _states(cells: list[Cell], sweeps: Path) -> list[tuple[str, RunStatus | None
 def _launch(launcher: str, asked: Sweep, planned: Plan, todo: list[tuple[Cell, Settings]]) -> None:
     folder = _new_folder(asked.folder)
     write_plan(folder, asked, planned.cells)
-    pack = todo[0][1].values["sweep"]["pack"]
+    pack = todo[0][1].config.sweep.pack
     size = pack or 1 if launcher == "slurm" else 1
     jobs = []
     for number, start in enumerate(range(0, len(todo), size)):
@@ -128,7 +129,7 @@ def _new_folder(wanted: Path) -> Path:
 
 
 def _runs_dir(asked: Sweep) -> str:
-    return str(asked.runs[0].values["machine"]["runs_dir"])
+    return str(asked.runs[0].config.machine.runs_dir)
 
 
 def _summarise(cells: list[Cell], asked: Sweep) -> None:

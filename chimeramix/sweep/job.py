@@ -10,8 +10,8 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from chimeramix.errors import Interrupted, RunFailure, UserError
-from chimeramix.runs.state import RunStatus, one_line, read_state, write_status
+from chimeramix.errors import EXPECTED, Interrupted, one_line
+from chimeramix.runs.state import RunStatus, read_state, write_status
 from chimeramix.sweep.task import Task, read_job
 from chimeramix.terminal import set_up_logging
 
@@ -57,7 +57,7 @@ def attempt(task: Task) -> bool:
         train(task.settings, generator_too=True, sweep=task.sweep)
     except Interrupted:
         raise
-    except (UserError, RunFailure, OSError) as error:
+    except EXPECTED as error:
         reason = one_line(error)
     except Exception as error:
         traceback.print_exc()

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from chimeramix.config.compose import Settings
+from chimeramix.config.settings import Settings
 from chimeramix.config.sweep import Sweep
 from chimeramix.files import write_json
 from chimeramix.runs.commands import resume_command
@@ -83,13 +83,13 @@ def plan(sweep: Sweep) -> Plan:
         if trains_nothing(settings):
             nothing += 1
             continue
-        values = settings.values
-        data = json.dumps([values["dataset"], values["machine"]["data_dir"]], sort_keys=True)
+        config = settings.config
+        data = json.dumps([config.dataset, config.machine.data_dir], sort_keys=True)
         if data not in sources:  # reading the listing of a folder of images takes seconds
-            source = build.source(values)
+            source = build.source(config)
             sources[data] = source, source.facts()
         source, facts = sources[data]
-        runs_dir = Path(values["machine"]["runs_dir"]).expanduser()
+        runs_dir = settings.runs_dir
         if runs_dir not in existing:
             existing[runs_dir] = folders_in(runs_dir)
         folder = folders_of(settings, facts, existing[runs_dir])[0]
@@ -99,18 +99,18 @@ def plan(sweep: Sweep) -> Plan:
 
 
 _SHOWN = ("dataset=", "experiment=", "max_labels_per_class=", "seed=")  # in columns of their own
-_OF_NO_INTEREST = ("machine.", "monitor.", "wandb.", "sweep.", "hydra", "rerun=", "--config-dir=")
+_CHANGES_NO_NUMBER = ("machine.", "monitor.", "wandb.", "sweep.", "hydra", "rerun=", "--config-dir=")
 
 
 def columns_of(settings: Settings) -> dict[str, Any]:
     """What tells a sweep's runs apart at a glance; `changes` holds the overrides without a column of their own."""
-    values = settings.values
-    others = [word for word in settings.overrides if not word.lstrip("+").startswith((*_SHOWN, *_OF_NO_INTEREST))]
+    config = settings.config
+    others = [word for word in settings.overrides if not word.lstrip("+").startswith((*_SHOWN, *_CHANGES_NO_NUMBER))]
     return {
-        "dataset": values["dataset"]["name"],
+        "dataset": config.dataset["name"],
         "experiment": settings.names.get("experiment") or "",
-        "max_labels_per_class": values["max_labels_per_class"],
-        "seed": values["seed"],
+        "max_labels_per_class": config.max_labels_per_class,
+        "seed": config.seed,
         "changes": " ".join(others),
     }
 

@@ -55,6 +55,7 @@ def cells_of_command(runs: Path, words: list[str]) -> tuple[list[Cell], dict[str
     Raises:
         UserError: for what is no such command.
     """
+    from chimeramix.config.compose import Tree
     from chimeramix.config.sweep import read_sweep
     from chimeramix.sweep.plan import plan
 
@@ -67,7 +68,8 @@ def cells_of_command(runs: Path, words: list[str]) -> tuple[list[Cell], dict[str
     overrides = [word for word in to_repeat(words[1:]) if not word.startswith(("--", "machine.runs_dir="))]
     quoted = str(runs).replace("\\", "\\\\").replace("'", "\\'")
     overrides.append(f"machine.runs_dir='{quoted}'")
-    cells = plan(read_sweep(role, overrides, folders[0].partition("=")[2] if folders else None)).cells
+    tree = Tree(role, Path(folders[0].partition("=")[2]) if folders else None)
+    cells = plan(read_sweep(tree, overrides)).cells
     command = f"{train_command(role, folders + overrides)} --multirun"
     return cells, {cell.identity: command for cell in cells}
 

@@ -2,10 +2,10 @@
 while the job waits in a queue."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
-from chimeramix.config.compose import Settings
+from chimeramix.config.settings import Settings
 from chimeramix.sweep.plan import Cell
 
 
@@ -21,7 +21,7 @@ class Task:
 
 def write_job(path: Path, cells: list[Cell], settings: list[Settings]) -> None:
     runs = [
-        {"settings": asdict(each), "folder": str(cell.folder.absolute()), "command": cell.command}
+        {"settings": each.to_json(), "folder": str(cell.folder.absolute()), "command": cell.command}
         for cell, each in zip(cells, settings, strict=True)
     ]
     path.write_text(json.dumps(runs) + "\n", encoding="utf-8")
@@ -30,4 +30,4 @@ def write_job(path: Path, cells: list[Cell], settings: list[Settings]) -> None:
 def read_job(path: Path) -> list[Task]:
     runs = json.loads(path.read_text(encoding="utf-8"))
     sweep = str(path.absolute().parent.parent)
-    return [Task(Settings(**run["settings"]), Path(run["folder"]), run["command"], sweep) for run in runs]
+    return [Task(Settings.from_json(run["settings"]), Path(run["folder"]), run["command"], sweep) for run in runs]

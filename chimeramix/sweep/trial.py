@@ -3,14 +3,16 @@ told by the command and not by a thousand jobs."""
 
 import json
 from collections.abc import Callable
-from typing import Any
 
 import torch
 
 from chimeramix.config.checks import as_user_error
-from chimeramix.config.compose import Settings
+from chimeramix.config.schema import Config
+from chimeramix.config.settings import Settings
+from chimeramix.data.views import Normalize, Views
 from chimeramix.machine import check_recordable
 from chimeramix.runs import build
+from chimeramix.runs.assembly import try_augment
 from chimeramix.streams import RunStreams
 from chimeramix.types import DataSource, Subset
 
@@ -25,16 +27,17 @@ class Trials:
 
     def run(self, settings: Settings, source: DataSource) -> None:
         """Builds a run's parts, on blank images. Raises `UserError`."""
-        values = settings.values
-        uses_generator = settings.role == "generator" or build.needs_generator(values)
+        config = settings.config
+        uses_generator = settings.role == "generator" or build.needs_generator(config)
         groups = [*(["generator"] if uses_generator else []), *(_CLASSIFIER if settings.role == "classifier" else [])]
         for group in groups:
-            if values[group] is None:
+            chosen = getattr(config, group)
+            if chosen is None:
                 continue
-            content = [values[group], values["generator"]] if group == "mixer" and uses_generator else values[group]
-            key = json.dumps([group, content, source.image_size, values["machine"]["compile"]], sort_keys=True)
+            content = [chosen, config.generator] if group == "mixer" and uses_generator else chosen
+            key = json.dumps([group, content, source.image_size, config.machine.compile], sort_keys=True)
             if key not in self._passed:
-                _ALL[group](values, source)
+                _ALL[group](config, source)
                 self._passed.add(key)
 
 
@@ -44,45 +47,46 @@ def _blank(size: int) -> Subset:
     return Subset(torch.zeros(len(labels), 3, size, size, dtype=torch.uint8), labels, _CLASSES)
 
 
-def _generator(values: dict[str, Any], source: DataSource) -> None:
-    generator = build.generator(values)
-    check_recordable(values["machine"]["compile"], "generator", generator)
-    check_recordable(values["machine"]["compile"], "generator.augment", generator.augment)
-    build.try_augment(generator.augment, _blank(generator.image_size), "generator.augment")
+def _generator(config: Config, source: DataSource) -> None:
+    generator = build.generator(config)
+    check_recordable(config.machine.compile, "generator", generator)
+    check_recordable(config.machine.compile, "generator.augment", generator.augment)
+    try_augment(generator.augment, _blank(generator.image_size), "generator.augment")
 
 
-def _augment(values: dict[str, Any], source: DataSource) -> None:
-    augment = build.part(values, "augment")
-    check_recordable(values["machine"]["compile"], "augment", augment)
-    build.try_augment(augment, _blank(source.image_size), "augment")
+def _augment(config: Config, source: DataSource) -> None:
+    augment = build.part(config, "augment")
+    check_recordable(config.machine.compile, "augment", augment)
+    try_augment(augment, _blank(source.image_size), "augment")
 
 
-def _mixer(values: dict[str, Any], source: DataSource) -> None:
+def _mixer(config: Config, source: DataSource) -> None:
     network = None
-    if build.needs_generator(values) and values["generator"] is not None:
-        network = build.generator(values).network
-        build.check_generator(values, network)
-    streams = RunStreams(values["seed"], torch.device("cpu"))
+    if build.needs_generator(config) and config.generator is not None:
+        network = build.generator(config).network
+        build.check_generator(config, network)
+    streams = RunStreams(config.seed, torch.device("cpu"))
     subset = _blank(source.image_size)
-    views = build.views(subset, build.part(values, "augment"), source, streams)
-    build.mixer(values, views, streams, _CLASSES, network)
+    normalize = Normalize(source.mean, source.std, torch.device("cpu"))
+    views = Views(subset, build.part(config, "augment"), normalize, streams["augment"])
+    build.mixer(config, views, streams, _CLASSES, network)
 
 
-def _optimizer(values: dict[str, Any], source: DataSource) -> None:
+def _optimizer(config: Config, source: DataSource) -> None:
     with as_user_error("optimizer"):
-        build.part(values, "optimizer")([torch.zeros(1, requires_grad=True)])
+        build.part(config, "optimizer")([torch.zeros(1, requires_grad=True)])
 
 
-def _part(group: str) -> Callable[[dict[str, Any], DataSource], object]:
-    return lambda values, source: build.part(values, group)
+def _part(group: str) -> Callable[[Config, DataSource], object]:
+    return lambda config, source: build.part(config, group)
 
 
-_CLASSIFIER: dict[str, Callable[[dict[str, Any], DataSource], object]] = {
+_CLASSIFIER: dict[str, Callable[[Config, DataSource], object]] = {
     "augment": _augment,
     "erase": _part("erase"),
     "mixer": _mixer,
-    "model": lambda values, source: build.model(values, _CLASSES),
-    "loss": lambda values, source: build.loss(values, _CLASSES),
+    "model": lambda config, source: build.model(config, _CLASSES),
+    "loss": lambda config, source: build.loss(config, _CLASSES),
     "optimizer": _optimizer,
     "schedule": _part("schedule"),
     "procedure": _part("procedure"),

@@ -1,1 +1,6 @@
-"""The loop, the two trainings it runs, and what they write."""
+"""The loop, the trainings it runs, and what they write; learning-rate schedules and training algorithms."""
+
+from chimeramix.training.mixmatch import MixMatch
+from chimeramix.training.schedules import Constant, Cosine, MultiStep
+
+__all__ = ["Constant", "Cosine", "MixMatch", "MultiStep"]

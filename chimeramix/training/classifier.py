@@ -1,7 +1,7 @@
 """Training of a classifier, as the loop sees it."""
 
 import csv
-from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,71 +13,60 @@ from chimeramix.files import write_atomically
 from chimeramix.machine import Machine
 from chimeramix.mixing.base import Mixer
 from chimeramix.optimize import Optimisation
-from chimeramix.training.evaluation import Evaluation
+from chimeramix.training.evaluation import Evaluation, Evaluator
 from chimeramix.training.pictures import draw_confusion
 from chimeramix.types import Batch
 
 
+@dataclass(kw_only=True, eq=False)
 class ClassifierTraining:
-    """Mixes batches, minimises the loss, evaluates on the test set.
+    """A classifier's `Training` (see `chimeramix.training.loop`): mixes batches, minimises the loss, evaluates.
 
-    Args:
+    Attributes:
         model: `[B, 3, S, S]` to logits `[B, K]`.
         loss: `(logits [B, K] float32, targets [B, K]) -> scalar`; may have parameters of its own.
-        evaluate: the model's figures on the whole test set.
+        evaluator: the test set.
         evaluate_every: epochs between evaluations; 0 evaluates after the last epoch only. What it shows in between
-            decides nothing: the last epoch's figures are the result.
-        classes: names of the K classes.
+            decides nothing: the last epoch's metrics are the result.
+        folder: of the run, for tables and pictures.
     """
 
-    def __init__(
-        self,
-        model: nn.Module,
-        mixer: Mixer,
-        loss: nn.Module,
-        loader: EpochLoader,
-        optimisation: Optimisation,
-        epochs: int,
-        evaluate: Callable[[nn.Module], Evaluation],
-        evaluate_every: int,
-        classes: Sequence[str],
-        machine: Machine,
-        folder: Path,
-    ) -> None:
-        self.model = model.train()
-        self.epochs = epochs
-        self.loader = loader
-        self._mixer = mixer
-        self._loss = loss
-        self._optimisation = optimisation
-        self._evaluate = evaluate
-        self._evaluate_every = evaluate_every
-        self._classes = classes
-        self._machine = machine
-        self._folder = folder
+    model: nn.Module
+    mixer: Mixer
+    loss: nn.Module
+    loader: EpochLoader
+    optimisation: Optimisation
+    evaluator: Evaluator
+    epochs: int
+    evaluate_every: int
+    machine: Machine
+    folder: Path
+
+    def __post_init__(self) -> None:
+        self.model.train()
 
     @property
     def learning_rate(self) -> float:
-        return self._optimisation.learning_rate
+        return self.optimisation.learning_rate
 
     def step(self, batch: Batch) -> dict[str, Tensor]:
-        with self._machine.autocast():
+        with self.machine.autocast():
             with torch.no_grad():
-                images, targets = self._mixer.mix(batch)
+                images, targets = self.mixer.mix(batch)
             logits = self.model(images).float()
-        loss = self._loss(logits, targets)
-        self._optimisation.minimise(loss)
+        loss = self.loss(logits, targets)
+        self.optimisation.minimise(loss)
         agree = logits.detach().argmax(1) == targets.argmax(1)
         return {"loss": loss.detach(), "train_accuracy": agree.float().mean()}
 
     def advance(self, samples: int) -> None:
-        self._optimisation.advance()
+        self.optimisation.advance()
 
     def end_epoch(self, epoch: int) -> dict[str, Any]:
         last = epoch == self.epochs
-        if not last and not (self._evaluate_every and epoch % self._evaluate_every == 0):
+        if not last and not (self.evaluate_every and epoch % self.evaluate_every == 0):
             return {}
-        evaluation = self._evaluate(self._evaluated())
+        evaluation = self.evaluator(self._evaluated())
         if last:
             self._write_tables(evaluation)
         return {"test": evaluation.figures()}
@@ -88,25 +77,26 @@ class ClassifierTraining:
 
     def _write_tables(self, evaluation: Evaluation) -> None:
         accuracy = f"test accuracy {100 * evaluation.accuracy:.2f} %"
-        draw_confusion(evaluation.confusion, self._classes, self._folder / "confusion.png", accuracy)
+        classes = self.evaluator.classes
+        draw_confusion(evaluation.confusion, classes, self.folder / "confusion.png", accuracy)
 
         def write(path: Path) -> None:
             with path.open("w", newline="", encoding="utf-8") as file:
                 table = csv.DictWriter(file, ["class", "images", "accuracy", "precision"])
                 table.writeheader()
-                for name, row in zip(self._classes, evaluation.per_class(), strict=True):
+                for name, row in zip(classes, evaluation.per_class(), strict=True):
                     table.writerow({"class": name, **row})
 
-        write_atomically(self._folder / "per_class.csv", write)
+        write_atomically(self.folder / "per_class.csv", write)
 
     def state_dict(self) -> dict[str, Any]:
         return {
             "model": self.model.state_dict(),
-            "loss": self._loss.state_dict(),
-            "optimisation": self._optimisation.state_dict(),
+            "loss": self.loss.state_dict(),
+            "optimisation": self.optimisation.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.model.load_state_dict(state["model"])
-        self._loss.load_state_dict(state["loss"])
-        self._optimisation.load_state_dict(state["optimisation"])
+        self.loss.load_state_dict(state["loss"])
+        self.optimisation.load_state_dict(state["optimisation"])

@@ -1,6 +1,6 @@
 """A classifier's figures on a whole labelled set."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -87,3 +87,24 @@ def evaluate(
         macro_accuracy=float(recalls.mean()),
         confusion=confusion,
     )
+
+
+@dataclass(frozen=True)
+class Evaluator:
+    """A labelled set on which networks are evaluated.
+
+    Attributes:
+        images: `[M, 3, S, S]` uint8 on the machine's device.
+        labels: `[M]` int64 on the same device.
+        classes: names of the K classes.
+        normalize: from uint8 pixels to what networks take.
+    """
+
+    images: Tensor
+    labels: Tensor
+    classes: Sequence[str]
+    normalize: Callable[[Tensor], Tensor]
+    machine: Machine
+
+    def __call__(self, model: nn.Module) -> Evaluation:
+        return evaluate(model, self.images, self.labels, len(self.classes), self.normalize, self.machine)

@@ -1,6 +1,5 @@
 """Training of a generator: feeds it with images or pairs, and draws pictures of what it makes."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +21,15 @@ class GeneratorTraining:
     """A generator's `Training` (see `chimeramix.training.loop`).
 
     Args:
+        views: of the images that it trains on.
+        repeats: of the labelled images in an epoch.
+        folder: of the run, for pictures.
         pictures_every: epochs between pictures; 0 draws them after the last epoch only.
-        denormalize: turns the generator's images into [0, 1].
-        on_picture: called with each picture's name and file.
     """
 
     def __init__(
         self,
+        *,
         generator: Generator,
         views: Views,
         repeats: int,
@@ -36,8 +37,6 @@ class GeneratorTraining:
         machine: Machine,
         folder: Path,
         pictures_every: int,
-        denormalize: Callable[[Tensor], Tensor],
-        on_picture: Callable[[str, Path], None],
     ) -> None:
         self.generator = generator
         self.epochs = generator.epochs
@@ -51,8 +50,6 @@ class GeneratorTraining:
         self._machine = machine
         self._folder = folder
         self._pictures_every = pictures_every
-        self._denormalize = denormalize
-        self._on_picture = on_picture
         generator.begin(views.subset, streams["codes"])
         generator.prepare(machine, self.epochs * len(self.loader))
 
@@ -69,9 +66,7 @@ class GeneratorTraining:
 
     def end_epoch(self, epoch: int) -> dict[str, Any]:
         if epoch == self.epochs or (self._pictures_every and epoch % self._pictures_every == 0):
-            path = picture_path(self._folder, epoch)
-            self._draw(path, f"epoch {epoch} of {self.epochs}")
-            self._on_picture("pictures", path)
+            self._draw(picture_path(self._folder, epoch), f"epoch {epoch} of {self.epochs}")
         return {}
 
     def _draw(self, path: Path, title: str) -> None:
@@ -87,7 +82,8 @@ class GeneratorTraining:
             partners.append(members[min(1, len(members) - 1)])
         first, partner = (self._views.plain(torch.stack(index)) for index in (firsts, partners))
         columns = self.generator.preview(first, partner, rng)
-        draw_columns({name: self._denormalize(images) for name, images in columns.items()}, path, title)
+        denormalize = self._views.normalize.inverse
+        draw_columns({name: denormalize(images) for name, images in columns.items()}, path, title)
 
     def state_dict(self) -> dict[str, Any]:
         return self.generator.state_dict()

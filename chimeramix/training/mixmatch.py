@@ -8,6 +8,7 @@ evaluated. Weight decay is the optimiser's (AdamW with 0.02 is the code's factor
 import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -20,7 +21,7 @@ from chimeramix.types import Batch
 
 
 class MixMatch:
-    """The procedure's parameters.
+    """The algorithm's parameters.
 
     Args:
         unlabelled: training images outside the labelled subset that are used without their labels; 0 uses the
@@ -76,40 +77,43 @@ class MixMatch:
         return self.weight * min(1.0, images / self.ramp_images)
 
 
+@dataclass(kw_only=True, eq=False)
 class MixMatchTraining(ClassifierTraining):
-    """One step uses a labelled batch and as many unlabelled images, in two views each.
+    """One step uses a labelled batch and as many unlabelled images, in two views each. The mixer is not used.
 
-    Args:
-        procedure: the parameters.
-        views: makes views of unlabelled images.
+    Attributes:
+        algorithm: its parameters.
+        unlabelled: makes views of unlabelled images.
         rng: draws the unlabelled images and MixUp's pairs and ratios.
-        others: as for `ClassifierTraining`; the mixer is not used.
+        averaged: the network that is evaluated.
     """
 
-    def __init__(self, procedure: MixMatch, views: Views, rng: RandomStream, *others: Any) -> None:
-        super().__init__(*others)
-        self._procedure = procedure
-        self._views = views
-        self._rng = rng
+    algorithm: MixMatch
+    unlabelled: Views
+    rng: RandomStream
+    averaged: nn.Module = field(init=False)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
         self.averaged = copy.deepcopy(self.model).requires_grad_(False)
         self._seen = 0
-        self._weight = torch.zeros((), device=self._machine.device)
+        self._weight = torch.zeros((), device=self.machine.device)
         self._set_weight()
 
     def step(self, batch: Batch) -> dict[str, Tensor]:
-        count, procedure = len(batch), self._procedure
-        index = self._rng.integers(len(self._views.subset), count)
-        views = [self._views(index).images for _ in range(2)]
-        with self._machine.autocast():
+        count, algorithm = len(batch), self.algorithm
+        index = self.rng.integers(len(self.unlabelled.subset), count)
+        views = [self.unlabelled(index).images for _ in range(2)]
+        with self.machine.autocast():
             with torch.no_grad(), _frozen_statistics(self.model):
                 guesses = [self.model(images).float().softmax(1) for images in views]
-            guess = procedure.sharpen(torch.stack(guesses).mean(0))
-            labels = self._mixer.targets(batch.labels)
+            guess = algorithm.sharpen(torch.stack(guesses).mean(0))
+            labels = self.mixer.targets(batch.labels)
             images, targets = self._mix(torch.cat([batch.images, *views]), torch.cat([labels, guess, guess]))
             logits = self._interleaved(images)
-        supervised = self._loss(logits[:count], targets[:count])
+        supervised = self.loss(logits[:count], targets[:count])
         unsupervised = (logits[count:].softmax(1) - targets[count:]).square().mean()
-        self._optimisation.minimise(supervised + self._weight * unsupervised)
+        self.optimisation.minimise(supervised + self._weight * unsupervised)
         self._update_average()
         agree = logits[:count].detach().argmax(1) == targets[:count].argmax(1)
         return {
@@ -125,13 +129,13 @@ class MixMatchTraining(ClassifierTraining):
 
     def _set_weight(self) -> None:
         # On the device, so that a recorded step finds it changed.
-        self._weight.fill_(self._procedure.weight_after(self._seen))
+        self._weight.fill_(self.algorithm.weight_after(self._seen))
 
     def _mix(self, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """MixUp of all with all; the first image has the larger share."""
-        ratio = self._rng.beta(self._procedure.alpha, len(images))
+        ratio = self.rng.beta(self.algorithm.alpha, len(images))
         other = torch.minimum(ratio, 1 - ratio)
-        order = self._rng.permutation(len(images))
+        order = self.rng.permutation(len(images))
         mixed = torch.lerp(images, images[order], other.view(-1, 1, 1, 1).to(images.dtype))
         return mixed, torch.lerp(targets, targets[order], other.view(-1, 1))
 
@@ -155,7 +159,7 @@ class MixMatchTraining(ClassifierTraining):
         own, averaged = self.model.state_dict(), self.averaged.state_dict()
         names = [name for name, value in own.items() if value.is_floating_point()]
         torch._foreach_lerp_(
-            [averaged[name] for name in names], [own[name] for name in names], 1 - self._procedure.average
+            [averaged[name] for name in names], [own[name] for name in names], 1 - self.algorithm.average
         )
 
     def _evaluated(self) -> nn.Module:

@@ -17,7 +17,7 @@ class Tracker:
         """Takes the records of the epochs that earlier processes did, before the first of this one."""
 
     def log(self, record: dict[str, Any]) -> None:
-        """Takes an epoch's record."""
+        """Takes an epoch's record, and the picture that the epoch drew, if any."""
 
     def log_image(self, name: str, path: Path) -> None:
         """Takes a picture's file."""
@@ -35,27 +35,19 @@ class WandbTracker(Tracker):
     The first failure is logged as a warning and ends the tracking.
 
     Args:
-        settings: the keys `wandb.*`.
-        group: where `wandb.group` names none.
-        tags: where `wandb.tags` holds none.
+        options: the keys `wandb.*`, group and tags filled in.
+        identity: of the run.
+        role: `generator` or `classifier`.
+        folder: of the run, which gives its name.
+        config: the run's whole configuration, to be shown.
     """
 
-    def __init__(
-        self,
-        settings: dict[str, Any],
-        identity: str,
-        name: str,
-        role: str,
-        folder: Path,
-        config: Any,
-        group: str,
-        tags: list[str],
-    ) -> None:
+    def __init__(self, options: dict[str, Any], identity: str, role: str, folder: Path, config: Any) -> None:
         self._run: Any = None
         self._images: dict[str, Any] = {}  # that go with the next record: W&B's history has one row a step
         self._step = 0
         self._folder = folder
-        self._offline = settings["mode"] == "offline"
+        self._offline = options["mode"] == "offline"
         earlier = list(folder.glob(f"wandb/offline-run-*-{identity}")) if self._offline else []
         try:
             import wandb
@@ -64,13 +56,9 @@ class WandbTracker(Tracker):
             if wandb.run is not None:  # of a job of the same sweep that failed; init would hand it out again
                 wandb.finish(exit_code=1)
             self._run = wandb.init(
-                mode=settings["mode"],
-                project=settings["project"],
-                entity=settings["entity"],
-                group=settings["group"] or group,
-                tags=settings["tags"] or tags,
+                **options,
                 job_type=role,
-                name=name,
+                name=folder.name,
                 id=identity,
                 resume="allow",
                 dir=str(folder),
@@ -86,12 +74,12 @@ class WandbTracker(Tracker):
         if not self._offline:
             return  # the server has them
         for record in records:
-            picture = picture_path(self._folder, record["epoch"])
-            if picture.exists():
-                self.log_image("pictures", picture)
             self.log(record)
 
     def log(self, record: dict[str, Any]) -> None:
+        picture = picture_path(self._folder, record["epoch"])
+        if picture.exists():
+            self.log_image("pictures", picture)
         if self._run is not None:
             try:
                 self._step = record["step"]

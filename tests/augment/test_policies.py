@@ -353,8 +353,8 @@ def test_composed_steps_run_in_order() -> None:
     ],
 )
 def test_configurations(words: list[str], policy: type[TrivialAugment] | type[AutoAugment]) -> None:
-    values = compose_settings("classifier", ["+dataset=cifair10", "recipe.flip=0.25", *words]).values
-    made = build.part(values, "augment")
+    config = compose_settings("classifier", ["+dataset=cifair10", "recipe.flip=0.25", *words]).config
+    made = build.part(config, "augment")
     assert [type(step) for step in made.steps.values()] == [policy, FlipCrop]
     assert made.steps["flip_crop"].flip == 0.25
     images, _ = made(all_kinds_of_images(32), None, RandomStream(0))

@@ -6,7 +6,7 @@ import shlex
 import pytest
 
 from chimeramix.config import sweep as config_sweep
-from chimeramix.config.compose import CONFIG_DIR, compose_settings
+from chimeramix.config.compose import CONFIG_DIR, Tree, compose_settings
 from chimeramix.config.messages import options_of
 from chimeramix.config.sweep import read_sweep
 from chimeramix.errors import UserError
@@ -23,7 +23,7 @@ def test_the_papers_commands_expand_to_all_runs(role: str, monkeypatch: pytest.M
     monkeypatch.setattr(config_sweep._Composer, "settings", lambda self, job: job)
     _, script, *overrides, multirun = shlex.split(README_COMMAND.format(role=role))
     assert (script, multirun) == (f"train_{role}.py", "--multirun")
-    sweep = read_sweep(role, overrides)
+    sweep = read_sweep(Tree(role), overrides)
 
     datasets = [name for name in options_of("dataset", [CONFIG_DIR]) if "/" not in name]
     experiments = [name for name in options_of("experiment", [CONFIG_DIR]) if "/" not in name]
@@ -52,7 +52,7 @@ def test_a_run_of_a_sweep_has_the_settings_of_a_single_run() -> None:
         "wandb.tags=[a,b]",
         "seed=3",
     ]
-    sweep = read_sweep("classifier", words)
+    sweep = read_sweep(Tree("classifier"), words)
     assert len(sweep.runs) == 24
     for settings in sweep.runs:
         assert settings == compose_settings("classifier", settings.overrides)
@@ -60,9 +60,9 @@ def test_a_run_of_a_sweep_has_the_settings_of_a_single_run() -> None:
 
 def test_a_value_that_is_wrong_with_some_options_only_is_told() -> None:
     with pytest.raises(UserError, match=r"model\.width"):
-        read_sweep("classifier", ["+dataset=cifair10", "model=wideresnet_16_8,resnet18", "model.width=2"])
+        read_sweep(Tree("classifier"), ["+dataset=cifair10", "model=wideresnet_16_8,resnet18", "model.width=2"])
 
 
 def test_an_empty_sweep_is_told() -> None:
     with pytest.raises(UserError, match="no jobs"):
-        read_sweep("classifier", ["+dataset=cifair10", "seed=range(3,3)"])
+        read_sweep(Tree("classifier"), ["+dataset=cifair10", "seed=range(3,3)"])

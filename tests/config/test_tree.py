@@ -2,6 +2,7 @@
 both commands."""
 
 import shlex
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -45,10 +46,10 @@ def test_readme_commands_compose(command):
     role, words = parse(command)
     settings = compose_settings(role, words)
     assert settings.role == role
-    assert settings.names["dataset"] == settings.values["dataset"]["name"] == words[0].split("=")[1]
+    assert settings.names["dataset"] == settings.config.dataset["name"] == words[0].split("=")[1]
     assert settings.names["experiment"] == words[1].split("=")[1]
-    assert settings.values["max_labels_per_class"] == 5
-    assert settings.values["seed"] == settings.values["split_seed"] == 0
+    assert settings.config.max_labels_per_class == 5
+    assert settings.config.seed == settings.config.split_seed == 0
 
 
 @pytest.mark.parametrize("dataset", DATASETS)
@@ -57,8 +58,8 @@ def test_every_dataset_composes_with_every_experiment(role, dataset):
     for experiment in EXPERIMENTS:
         settings = compose_settings(role, [f"+dataset={dataset}", f"+experiment={experiment}"])
         assert settings.names["experiment"] == experiment
-        assert settings.values["dataset"]["name"] == dataset.rsplit("/", 1)[-1]
-        assert settings.values["method"], f"{experiment} names no method"
+        assert settings.config.dataset["name"] == dataset.rsplit("/", 1)[-1]
+        assert settings.config.method, f"{experiment} names no method"
 
 
 @pytest.mark.parametrize(
@@ -72,7 +73,7 @@ def test_every_option_composes(group):
 
 def test_both_commands_have_one_tree():
     words = ["+dataset=stl10", "+experiment=chimeramix_segmentation", "seed=3"]
-    assert compose_settings("generator", words).values == compose_settings("classifier", words).values
+    assert compose_settings("generator", words).config == compose_settings("classifier", words).config
 
 
 def leaf(values, path):
@@ -133,20 +134,20 @@ del STL10["model.depth"], STL10["model.width"]
 )
 def test_papers_values_arrive(dataset, experiment, expected):
     for role in ROLES:
-        values = compose_settings(role, [f"+dataset={dataset}", f"+experiment={experiment}"]).values
+        values = asdict(compose_settings(role, [f"+dataset={dataset}", f"+experiment={experiment}"]).config)
         assert {path: leaf(values, path) for path in expected} == expected
         assert values["generator"]["mask"] == values["mixer"]["mask"] == values["mask"]
 
 
 def test_baseline_mixes_nothing():
-    values = compose_settings("classifier", ["+dataset=cifair10", "+experiment=baseline"]).values
-    assert values["mixer"]["_target_"] == "chimeramix.mixing.Identity"
-    assert values["generator"] is values["mask"] is None
+    config = compose_settings("classifier", ["+dataset=cifair10", "+experiment=baseline"]).config
+    assert config.mixer["_target_"] == "chimeramix.mixing.Identity"
+    assert config.generator is config.mask is None
 
 
 def test_dataset_size_moves_the_generators():
-    values = compose_settings("generator", ["+dataset=stl10", "+experiment=chimeramix_grid", "dataset.image_size=48"])
-    assert values.values["generator"]["image_size"] == 64
+    words = ["+dataset=stl10", "+experiment=chimeramix_grid", "dataset.image_size=48"]
+    assert compose_settings("generator", words).config.generator["image_size"] == 64
 
 
 GRID = ("+dataset=cifair10", "+experiment=chimeramix_grid", "max_labels_per_class=5")
@@ -154,7 +155,7 @@ SEGMENTS = ("+dataset=cifair10", "+experiment=chimeramix_segmentation", "max_lab
 
 
 def generator_identity(role, *words, facts=None):
-    return identity_of(generator_spec(compose_settings(role, list(words)).values, facts or {}))
+    return identity_of(generator_spec(compose_settings(role, list(words)).config, facts or {}))
 
 
 def test_golden_identity():
@@ -252,9 +253,9 @@ def test_a_folders_place_is_not_what_it_holds():
 
 def test_mask_of_each_stage_has_its_own_segment_size():
     words = [*SEGMENTS, "mask.segment_size={generator:48,classifier:24}"]
-    values = compose_settings("classifier", words).values
-    assert values["generator"]["mask"]["segment_size"] == 48
-    assert values["mixer"]["mask"]["segment_size"] == values["mask"]["segment_size"] == 24
+    config = compose_settings("classifier", words).config
+    assert config.generator["mask"]["segment_size"] == 48
+    assert config.mixer["mask"]["segment_size"] == config.mask["segment_size"] == 24
 
 
 def test_a_folder_of_further_options(tmp_path):
@@ -262,7 +263,7 @@ def test_a_folder_of_further_options(tmp_path):
     (tmp_path / "experiment").mkdir()
     (tmp_path / "experiment" / "mine.yaml").write_text("# @package _global_\ndefaults: [baseline]\nepochs: 7\n")
     words = ["+dataset=cifair10", "+experiment=mine"]
-    assert compose_settings("classifier", words, str(tmp_path)).values["epochs"] == 7
+    assert compose_settings("classifier", words, str(tmp_path)).config.epochs == 7
     with pytest.raises(UserError, match=r"experiment=mime: .*; did you mean mine\?"):
         compose_settings("classifier", ["+dataset=cifair10", "+experiment=mime"], str(tmp_path))
     with pytest.raises(UserError, match="absent: no such folder"):

@@ -6,7 +6,10 @@ import torch
 
 from chimeramix.config.compose import CONFIG_DIR, compose_settings
 from chimeramix.config.messages import options_of
-from chimeramix.data.views import Views
+from chimeramix.config.schema import Config
+from chimeramix.data.segments import SubsetSegments
+from chimeramix.data.subset import TrainingImages
+from chimeramix.data.views import Normalize, Views
 from chimeramix.runs import build
 from chimeramix.streams import RandomStream, RunStreams
 from chimeramix.types import Subset
@@ -18,23 +21,25 @@ def options(group: str) -> list[str]:
     return list(options_of(group, [CONFIG_DIR]))
 
 
-def values_of(*words: str) -> dict[str, Any]:
+def config_of(*words: str) -> Config:
     common = ["+dataset=demo/digits", "max_labels_per_class=3", "machine.workers=1"]
-    return compose_settings("classifier", [*common, *words]).values
+    return compose_settings("classifier", [*common, *words]).config
 
 
-def views_of(values: dict[str, Any], seed: int, mask: Any = None) -> Views:
-    source = build.source(values)
-    data = build.training_images(source, values)
-    views = build.views(build.subset(data, 32), build.part(values, "augment"), source, RunStreams(seed, CPU))
+def views_of(config: Config, seed: int, mask: Any = None) -> Views:
+    source = build.source(config)
+    data = TrainingImages.draw(source, config.max_labels_per_class, config.split_seed)
+    segments = None
     if mask is not None and mask.segmentation is not None:
-        views.attach_segments(build.segments_of(data.images, 32, mask, source.mean, source.std))
-    return views
+        segments = SubsetSegments(data.images, 32, mask.segmentation, source.mean, source.std)
+    normalize = Normalize(source.mean, source.std, CPU)
+    streams = RunStreams(seed, CPU)
+    return Views(data.subset(32), build.part(config, "augment"), normalize, streams["augment"], segments)
 
 
-def generator_of(values: dict[str, Any], subset: Subset) -> Any:
+def generator_of(config: Config, subset: Subset) -> Any:
     """Untrained, with codes where it has any."""
-    generator = build.generator(values)
+    generator = build.generator(config)
     generator.begin(subset, RandomStream(0))
     if hasattr(generator.network, "add"):  # a pool of stored images
         generator.network.make_room(20, subset.num_classes)

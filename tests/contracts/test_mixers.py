@@ -1,7 +1,5 @@
 """What the training loop expects of every mixer in conf/mixer, made from its file."""
 
-from typing import Any
-
 import pytest
 import torch
 from torch import Tensor
@@ -11,7 +9,7 @@ from chimeramix.mixing import Mixer
 from chimeramix.runs import build
 from chimeramix.streams import RunStreams
 from chimeramix.types import Batch
-from tests.contracts.parts import CPU, generator_of, options, values_of, views_of
+from tests.contracts.parts import CPU, config_of, generator_of, options, views_of
 
 SMALL = {
     "chimera": ["generator=chimera", "generator.image_size=32", "generator.features=4"],
@@ -29,12 +27,12 @@ def words_of(option: str) -> list[str]:
 
 
 def made(option: str, seed: int = 0, *more: str) -> tuple[Mixer, Batch]:
-    values: dict[str, Any] = values_of(*words_of(option), *more)
+    config = config_of(*words_of(option), *more)
     streams = RunStreams(seed, CPU)
-    mask = build.part(values, "mask")
-    views = views_of(values, seed, mask)
-    network = generator_of(values, views.subset).network if build.needs_generator(values) else None
-    return build.mixer(values, views, streams, 10, network), views_of(values, 0, mask)(INDEX)
+    mask = build.part(config, "mask")
+    views = views_of(config, seed, mask)
+    network = generator_of(config, views.subset).network if build.needs_generator(config) else None
+    return build.mixer(config, views, streams, 10, network), views_of(config, 0, mask)(INDEX)
 
 
 def mix(option: str, seed: int = 0, times: int = 4) -> list[tuple[Tensor, Tensor]]:
@@ -115,8 +113,8 @@ def test_labels_of_one_class_stay(option: str) -> None:
 
 def test_an_unknown_key_is_named() -> None:
     with pytest.raises(UserError, match=r"unknown key mixer\.alpa; did you mean mixer\.alpha"):
-        values_of("mixer=cutmix", "+mixer.alpa=1")
+        config_of("mixer=cutmix", "+mixer.alpa=1")
     with pytest.raises(UserError, match=r"mixer\.methods\.fmix\.decy"):
-        values_of("mixer=miamix", "+mixer.methods.fmix.decy=1")
+        config_of("mixer=miamix", "+mixer.methods.fmix.decy=1")
     with pytest.raises(UserError, match=r"mixer\.mixers\.miamix\.layer;"):
-        values_of(*words_of("chimera_miamix"), "+mixer.mixers.miamix.layer=1")
+        config_of(*words_of("chimera_miamix"), "+mixer.mixers.miamix.layer=1")

@@ -1,7 +1,6 @@
 """What a run expects of every other part that has a file in conf."""
 
 import copy
-from typing import Any
 
 import pytest
 import torch
@@ -9,7 +8,7 @@ import torch
 from chimeramix.machine import Machine
 from chimeramix.runs import build
 from chimeramix.streams import RandomStream
-from tests.contracts.parts import CPU, generator_of, options, values_of, views_of
+from tests.contracts.parts import CPU, config_of, generator_of, options, views_of
 
 
 def pixels(count: int, size: int = 32) -> tuple[torch.Tensor, torch.Tensor]:
@@ -22,7 +21,7 @@ def pixels(count: int, size: int = 32) -> tuple[torch.Tensor, torch.Tensor]:
 @pytest.mark.parametrize("count", [1, 9])
 @pytest.mark.parametrize("option", options("augment"))
 def test_augment(option: str, count: int) -> None:
-    augment = build.part(values_of(f"augment={option}"), "augment")
+    augment = build.part(config_of(f"augment={option}"), "augment")
     images, segments = pixels(count)
     copies = images.clone(), segments.clone()
     moved, labels = augment(images, segments, RandomStream(0))
@@ -43,7 +42,7 @@ def test_augment(option: str, count: int) -> None:
 
 @pytest.mark.parametrize("option", options("erase"))
 def test_erase(option: str) -> None:
-    erase = build.part(values_of(f"erase={option}"), "erase")
+    erase = build.part(config_of(f"erase={option}"), "erase")
     images = pixels(9)[0] / 127.5 - 1
     before = images.clone()
     erased = erase(images, RandomStream(0))
@@ -57,10 +56,10 @@ def test_erase(option: str) -> None:
 @pytest.mark.parametrize("size", [8, 16, 24])
 @pytest.mark.parametrize("option", options("mask"))
 def test_mask(option: str, size: int) -> None:
-    values = values_of(f"mask={option}")
-    mask = build.part(values, "mask")
+    config = config_of(f"mask={option}")
+    mask = build.part(config, "mask")
     mask.check(size)
-    views = views_of(values, 0, mask)
+    views = views_of(config, 0, mask)
     first, partner = views(torch.arange(8)), views(torch.arange(8, 16))
     made = mask(first, partner, size, RandomStream(0))
     assert made.shape == (8, 1, size, size)
@@ -72,8 +71,8 @@ def test_mask(option: str, size: int) -> None:
 
 @pytest.mark.parametrize("option", options("loss"))
 def test_loss(option: str) -> None:
-    values = values_of(f"loss={option}")
-    loss = build.loss(values, 10)
+    config = config_of(f"loss={option}")
+    loss = build.loss(config, 10)
     labels = torch.arange(6)
     good = 5 * torch.eye(10)[labels]
     for targets in (torch.eye(10)[labels], 0.9 * torch.eye(10)[labels] + 0.01):
@@ -84,17 +83,17 @@ def test_loss(option: str) -> None:
     loss(logits, targets).backward()
     assert logits.grad is not None
     assert logits.grad.isfinite().all()
-    assert [p.tolist() for p in build.loss(values, 10).parameters()] == [p.tolist() for p in loss.parameters()]
+    assert [p.tolist() for p in build.loss(config, 10).parameters()] == [p.tolist() for p in loss.parameters()]
 
 
 @pytest.mark.parametrize("option", options("model"))
 def test_model(option: str) -> None:
-    values = values_of(f"model={option}")
-    model = build.model(values, 7).eval()
+    config = config_of(f"model={option}")
+    model = build.model(config, 7).eval()
     with torch.no_grad():
         logits = model(torch.zeros(2, 3, 32, 32))
     assert logits.shape == (2, 7)
-    again = build.model(values, 7)  # the run's seed decides on the weights
+    again = build.model(config, 7)  # the run's seed decides on the weights
     assert all(torch.equal(one, other) for one, other in zip(model.parameters(), again.parameters(), strict=True))
 
 
@@ -105,9 +104,9 @@ def test_generator(option: str) -> None:
         "glico": [],
         "supermix": ["generator.epochs=1", "generator.pool_epochs=1", "generator.teacher.width=1"],
     }.get(option, ["generator.features=4", "generator.discriminator.features=4"])
-    values: dict[str, Any] = values_of(f"generator={option}", "mask=grid", "mixer=none", *more)
-    views = views_of(values, 0)
-    generator = generator_of(values, views.subset)
+    config = config_of(f"generator={option}", "mask=grid", "mixer=none", *more)
+    views = views_of(config, 0)
+    generator = generator_of(config, views.subset)
     generator.network.requires_grad_(True)
     generator.prepare(Machine(CPU), 10)
     before = copy.deepcopy(generator.state_dict())

@@ -1,5 +1,8 @@
 """Normalised views of the subset, and partners of the same class."""
 
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -20,9 +23,9 @@ def views_of(labels: torch.Tensor = LABELS, num_classes: int = 3, padding: int =
     """Image i has columns 10 i, 10 i + 1, ...: the first tells its number, all of them the crop and the flip."""
     columns = 10 * torch.arange(len(labels))[:, None] + torch.arange(8)
     images = columns.to(torch.uint8)[:, None, None].expand(-1, 3, 8, 8)
-    segments = columns.to(torch.int16)[:, None].expand(-1, 8, 8)
+    segments: Any = SimpleNamespace(labels=columns.to(torch.int16)[:, None].expand(-1, 8, 8))
     normalize = Normalize([0, 0, 0], [1 / 255] * 3, CPU)  # leaves the numbers
-    return Views(Subset(images, labels, num_classes, segments), FlipCrop(0.5, padding), normalize, RandomStream(0))
+    return Views(Subset(images, labels, num_classes), FlipCrop(0.5, padding), normalize, RandomStream(0), segments)
 
 
 def positions(index: torch.Tensor, labels: torch.Tensor = LABELS) -> Batch:
@@ -69,14 +72,6 @@ def test_segments_come_with_their_images() -> None:
     assert batch.segments is not None
     torch.testing.assert_close(batch.images[:, 0], batch.segments.float())
     assert len(batch.images.flatten(1).unique(dim=0)) > 24  # the same image comes in different views
-
-
-def test_attached_segments_are_those_of_later_batches() -> None:
-    views = views_of()
-    views.attach_segments(torch.full((12, 8, 8), 7, dtype=torch.int16))
-    segments = views(torch.tensor([4])).segments
-    assert segments is not None
-    assert segments.unique().tolist() == [7]
 
 
 @pytest.mark.parametrize("include_self", [True, False])

@@ -24,7 +24,7 @@ SMALL = ["generator.features=4", "generator.discriminator.features=4", "generato
 def training(*overrides: str, dtype: torch.dtype = torch.float64) -> ChimeraGenerator:
     """The configured generator, small; in float64 every figure of a step can be checked to many digits."""
     settings = compose_settings("generator", ["+dataset=cifair10", "+experiment=chimeramix_grid", *SMALL, *overrides])
-    made: ChimeraGenerator = build.generator(settings.values)
+    made: ChimeraGenerator = build.generator(settings.config)
     made.network.to(dtype)
     made.discriminator.to(dtype)
     made.prepare(CPU, total_steps=STEPS)
@@ -352,7 +352,5 @@ def test_presets_differ_where_they_say_so() -> None:
         compose_settings("generator", ["+dataset=cifair10", "+experiment=chimeramix_grid", f"generator={name}"])
         for name in ("chimera", "chimera_official")
     )
-    differing = {
-        key for key, value in official.values["generator"].items() if ours.values["generator"].get(key) != value
-    }
+    differing = {key for key, value in official.config.generator.items() if ours.config.generator.get(key) != value}
     assert differing == {"decoder_blocks", "fake"}

@@ -162,7 +162,7 @@ def test_blending_at_another_size(batch: Batch) -> None:
 @pytest.mark.parametrize("kind", [ChimeraMix, DirectMix])
 def test_include_self_reaches_the_partners(batch: Batch, kind: type[Mixer], include_self: bool) -> None:
     partners = ReversedPartners()
-    generator = {"generator": network(32)} if kind.needs_generator else {}
+    generator = {"generator": network(32)} if kind is ChimeraMix else {}
     kind(3, partners=partners, mask=GridMask(4), probability=1.0, include_self=include_self, **generator).mix(batch)  # type: ignore[call-arg]
     assert partners.checked == [include_self]
     assert partners.asked == [include_self]
@@ -187,7 +187,7 @@ def test_with_partners_of_the_subset() -> None:
 def test_mixers_stand_where_torchvisions_do(kind: type[Mixer]) -> None:
     """Called as `v2.MixUp` is, on images and class numbers from anywhere, with the same shapes and types coming out."""
     _, views = subset_views()
-    generator = {"generator": network(32)} if kind.needs_generator else {}
+    generator = {"generator": network(32)} if kind is ChimeraMix else {}
     partners = SameClassPartners(views, RandomStream(1))
     mixer = kind(2, partners=partners, mask=GridMask(4), probability=1.0, **generator)  # type: ignore[call-arg]
     images, labels = torch.rand(7, 3, 32, 32), torch.tensor([0, 1, 1, 0, 1, 0, 0])

@@ -48,7 +48,7 @@ def weights_of_the_first(**settings: object) -> Tensor:
 
 
 @pytest.mark.parametrize("merge", ["product", "sum"])
-@pytest.mark.parametrize("ratio", ["partner", "literal"])
+@pytest.mark.parametrize("ratio", ["hole", "literal"])
 @pytest.mark.parametrize("label", ["merged", "original"])
 def test_against_a_loop_over_samples(merge: str, ratio: str, label: str) -> None:
     methods = {"mixup": ConstantMask(), "left": LeftMask(), "top": TopMask()}
@@ -87,7 +87,7 @@ def test_against_a_loop_over_samples(merge: str, ratio: str, label: str) -> None
         weights = []  # of the partner, layer by layer
         for layer in range(int(seen["number"][i])):
             part = seen["parts"][i, layer].item()
-            share = part if ratio == "partner" else 1 - part
+            share = part if ratio == "hole" else 1 - part
             weight = torch.full((16, 16), share)
             kind = seen["kinds"][3 * i + layer].item()
             if kind > 0:
@@ -104,7 +104,7 @@ def test_against_a_loop_over_samples(merge: str, ratio: str, label: str) -> None
         expected = mask * images[i] + (1 - mask) * images[j]
         torch.testing.assert_close(mixed[i], expected)
         total = seen["parts"][i].sum().item()
-        drawn = 1 - total if ratio == "partner" else total
+        drawn = 1 - total if ratio == "hole" else total
         expected_weight = drawn if label == "original" else mask.mean().item()
         assert targets[i, i].item() == pytest.approx(1 if i == j else expected_weight, abs=1e-5)
 

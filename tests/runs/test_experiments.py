@@ -33,7 +33,7 @@ SUPERMIX = [
 def words(role: str, experiment: str, runs: Path, *more: str) -> list[str]:
     settings = compose_settings(role, [*COMMON, f"+experiment={experiment}", *more])
     generator: list[str] = []
-    if settings.values["generator"] is not None:
+    if settings.config.generator is not None:
         generator = {"glico": GLICO, "supermix": SUPERMIX}.get(str(settings.names["generator"]), GENERATOR)
     classifier = SCATTERING if experiment == "scattering" else CLASSIFIER
     own = classifier if role == "classifier" else []
@@ -49,14 +49,14 @@ def run(role: str, experiment: str, runs: Path, *more: str) -> Path:
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_an_experiment_trains(experiment: str, tmp_path: Path) -> None:
     settings = compose_settings("classifier", words("classifier", experiment, tmp_path))
-    if settings.values["generator"] is not None:
+    if settings.config.generator is not None:
         run("generator", experiment, tmp_path)
     folder = run("classifier", experiment, tmp_path)
     result = json.loads((folder / "result.json").read_text())
-    assert result["method"] == settings.values["method"]
+    assert result["method"] == settings.config.method
     assert result["num_test"] == 1000
     assert 0 <= result["test"]["accuracy"] <= 1  # two epochs of a few steps teach nothing yet
-    assert (result["generator_identity"] is None) == (settings.values["generator"] is None)
+    assert (result["generator_identity"] is None) == (settings.config.generator is None)
 
 
 @pytest.mark.parametrize(

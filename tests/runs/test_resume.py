@@ -18,8 +18,7 @@ import pytest
 import torch
 
 from chimeramix.errors import Interrupted, RunFailure, UserError
-from chimeramix.runs import assembly
-from chimeramix.training import checkpoint, loop
+from chimeramix.training import checkpoint, evaluation, loop
 from chimeramix.training.classifier import ClassifierTraining
 from chimeramix.training.evaluation import Evaluation
 from chimeramix.training.generator import GeneratorTraining
@@ -334,7 +333,7 @@ def test_a_test_loss_that_is_no_number_ends_the_run(
 ) -> None:
     runs = runs_with_generator("classifier", uninterrupted, tmp_path)
     broken = Evaluation(math.nan, 0.1, 0.5, 0.1, torch.zeros(10, 10, dtype=torch.long))
-    monkeypatch.setattr(assembly, "evaluate", lambda *arguments: broken)
+    monkeypatch.setattr(evaluation, "evaluate", lambda *arguments: broken)
     with pytest.raises(RunFailure, match="no longer finite in epoch 1"):
         run("classifier", runs)
     assert (folder_of("classifier", runs) / "metrics.jsonl").read_text() == ""

@@ -128,7 +128,7 @@ def test_records_of_an_epoch(uninterrupted: dict[str, Path]) -> None:
 def test_a_finished_run_is_reported_without_training(
     uninterrupted: dict[str, Path], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(package_runs, "generator_parts", None)  # would fail if a training were built
+    monkeypatch.setattr(package_runs, "parts_of", None)  # would fail if a training were built
     with caplog.at_level("INFO"):
         run("generator", uninterrupted["generator"].parents[1])
     assert len(caplog.messages) == 1
@@ -208,13 +208,13 @@ def test_the_classifier_leaves_its_generator_as_it_is(
     uninterrupted: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     networks: list[torch.nn.Module] = []
-    load = assembly.load_generator
+    load = assembly.trained_generator
 
     def kept(*arguments: Any) -> torch.nn.Module:
         networks.append(load(*arguments))
         return networks[-1]
 
-    monkeypatch.setattr(assembly, "load_generator", kept)
+    monkeypatch.setattr(assembly, "trained_generator", kept)
     generator = uninterrupted["generator"]
     shutil.copytree(generator, tmp_path / "generator" / generator.name)
     run("classifier", tmp_path, "mixer.probability=1")

@@ -4,6 +4,7 @@ import json
 import struct
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -90,22 +91,30 @@ def test_an_offline_run_that_was_interrupted_is_one_complete_run(
         kill_at_call(patched, loop, "save_checkpoint", 7, before=False)
         with pytest.raises(Killed):
             run("generator", tmp_path, "wandb.mode=offline", "monitor.checkpoint_seconds=0")
-    _finish()
     folder = folder_of("generator", tmp_path)
+    _finish(folder)
     assert not (folder / "result.json").exists()
     assert len(uploaded(folder)[1]) == 1
     run("generator", tmp_path, "wandb.mode=offline", "monitor.checkpoint_seconds=0")
-    _finish()
+    _finish(folder)
     own, history, _ = uploaded(folder)
     assert own.run_id == folder.name.rsplit("-", 1)[-1]
     assert [record["epoch"] for record in history] == [1, 2]
     assert_same_run(folder, uninterrupted["generator"])
 
 
-def _finish() -> None:
+def _finish(folder: Path) -> None:
+    """Ends W&B's run and waits for its file: the client's service may still write when `finish` returns."""
     import wandb
 
     wandb.finish()
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        newest = max(folder.glob("wandb/offline-run-*/run-*.wandb"), key=lambda path: path.stat().st_mtime)
+        if any(record.WhichOneof("record_type") == "exit" for record in records_of(newest)):
+            return
+        time.sleep(0.1)
+    raise TimeoutError(f"{newest} has no end")
 
 
 def test_wandb_is_imported_only_when_asked(tmp_path: Path) -> None:
@@ -159,8 +168,8 @@ def test_wandb_continues_a_run_and_closes_a_failed_one(tmp_path: Path, monkeypat
         run=object(), finish=lambda exit_code: calls.append(exit_code), init=lambda **settings: calls.append(settings)
     )
     monkeypatch.setitem(sys.modules, "wandb", wandb)
-    settings = {"mode": "online", "project": "p", "entity": None, "group": None, "tags": []}
-    WandbTracker(settings, "0123456789ab", "name", "generator", tmp_path, {"seed": 0}, "group", ["a", "b"])
+    options = {"mode": "online", "project": "p", "entity": None, "group": "group", "tags": ["a", "b"]}
+    WandbTracker(options, "0123456789ab", "generator", tmp_path, {"seed": 0})
     assert calls[0] == 1
     expected = {"mode": "online", "project": "p", "id": "0123456789ab", "resume": "allow", "dir": str(tmp_path)}
     assert calls[1].items() >= expected.items()

@@ -120,7 +120,7 @@ def test_a_folder_with_an_odd_name(tmp_path: Path, capsys: Output) -> None:
     printed = status(capsys, odd, "train_classifier.py", *WORDS)
     command = shlex.split(printed.split("To finish the rest:\n")[1])
     settings = compose_settings("classifier", [word for word in command[2:] if word != "--multirun"])
-    assert settings.values["machine"]["runs_dir"] == str(odd)
+    assert settings.config.machine.runs_dir == str(odd)
 
 
 def test_a_slurm_that_does_not_answer_is_no_obstacle(

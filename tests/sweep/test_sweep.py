@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from chimeramix.cli import main
+from chimeramix.config.compose import Tree
 from chimeramix.errors import Interrupted, RunFailure, UserError
 from chimeramix.sweep import driver, launch, pool, slurm
 from chimeramix.sweep.driver import sweep
@@ -40,7 +41,7 @@ def results(runs: Path) -> dict[Path, int]:
 
 def test_a_sweep_one_run_after_another_and_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", "chimeramix")
-    sweep("classifier", words(tmp_path, "hydra/launcher=basic"))
+    sweep(Tree("classifier"), words(tmp_path, "hydra/launcher=basic"))
     assert "2 runs: 2 missing" in caplog.text
     assert "all 2 runs are done" in caplog.text
     first = results(tmp_path)
@@ -49,7 +50,7 @@ def test_a_sweep_one_run_after_another_and_again(tmp_path: Path, caplog: pytest.
     assert len(sweeps) == 1
 
     caplog.clear()
-    sweep("classifier", words(tmp_path, "hydra/launcher=basic"))
+    sweep(Tree("classifier"), words(tmp_path, "hydra/launcher=basic"))
     assert "2 runs: 2 done" in caplog.text
     assert results(tmp_path) == first
     assert sorted((tmp_path / "sweeps").iterdir()) == sweeps, "a sweep with nothing to do leaves nothing behind"
@@ -58,8 +59,8 @@ def test_a_sweep_one_run_after_another_and_again(tmp_path: Path, caplog: pytest.
 def test_a_pool_of_processes_gives_the_same_bits(tmp_path: Path) -> None:
     """Two at the same time, each with one thread, as one after another."""
     one_thread = "machine.threads=1"
-    sweep("classifier", words(tmp_path / "pool", "hydra/launcher=local", "sweep.pack=2", one_thread))
-    sweep("classifier", words(tmp_path / "basic", "hydra/launcher=basic", one_thread))
+    sweep(Tree("classifier"), words(tmp_path / "pool", "hydra/launcher=local", "sweep.pack=2", one_thread))
+    sweep(Tree("classifier"), words(tmp_path / "basic", "hydra/launcher=basic", one_thread))
     for folder, expected in zip(folders(tmp_path / "pool"), folders(tmp_path / "basic"), strict=True):
         assert_same_run(folder, expected)
     (logs,) = (tmp_path / "pool" / "sweeps").glob("*/logs")
@@ -70,14 +71,14 @@ def test_what_is_missing_is_done_and_a_failure_takes_no_other_with_it(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", "chimeramix")
-    sweep("classifier", words(tmp_path, "hydra/launcher=basic"))
+    sweep(Tree("classifier"), words(tmp_path, "hydra/launcher=basic"))
     first, second = folders(tmp_path)
     finished = (second / "result.json").stat().st_mtime_ns
     (first / "result.json").unlink()
     (first / "checkpoint.pt").write_text("damaged")
     caplog.clear()
     with pytest.raises(RunFailure) as failure:
-        sweep("classifier", words(tmp_path, "hydra/launcher=basic", seeds="0,1,2"))
+        sweep(Tree("classifier"), words(tmp_path, "hydra/launcher=basic", seeds="0,1,2"))
     assert "3 runs: 1 done, 1 interrupted, 1 missing" in caplog.text
     assert f"{first}: failed: " in caplog.text
     assert "2 done, 1 failed of 3 runs; for the rest repeat: python " in str(failure.value)
@@ -102,7 +103,7 @@ def test_the_told_command_finishes_the_rest(tmp_path: Path) -> None:
     (broken / "result.json").unlink()
     (broken / "checkpoint.pt").write_text("damaged")
     with pytest.raises(RunFailure) as failure:
-        sweep("classifier", words(tmp_path, "hydra/launcher=basic"))
+        sweep(Tree("classifier"), words(tmp_path, "hydra/launcher=basic"))
     (broken / "checkpoint.pt").unlink()
     command = str(failure.value).split("repeat: ")[1].replace("python ", f"{sys.executable} ", 1)
     assert subprocess.run(command, shell=True, check=False, capture_output=True).returncode == 0
@@ -110,16 +111,18 @@ def test_the_told_command_finishes_the_rest(tmp_path: Path) -> None:
 
 
 def test_rerun_trains_all_of_a_sweep_anew(tmp_path: Path) -> None:
-    sweep("classifier", words(tmp_path, "hydra/launcher=basic"))
+    sweep(Tree("classifier"), words(tmp_path, "hydra/launcher=basic"))
     first = results(tmp_path)
-    sweep("classifier", words(tmp_path, "hydra/launcher=basic", "rerun=true", f"hydra.sweep.dir={tmp_path}/again"))
+    sweep(
+        Tree("classifier"), words(tmp_path, "hydra/launcher=basic", "rerun=true", f"hydra.sweep.dir={tmp_path}/again")
+    )
     second = results(tmp_path)
     assert first.keys() == second.keys()
     assert all(second[path] > first[path] for path in first)
 
 
 def test_a_refused_submission_leaves_finished_runs_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    sweep("classifier", words(tmp_path, "hydra/launcher=basic"))
+    sweep(Tree("classifier"), words(tmp_path, "hydra/launcher=basic"))
     before = {path: path.read_bytes() for path in tmp_path.glob("classifier/*/*") if path.is_file()}
     sweeps = sorted((tmp_path / "sweeps").iterdir())
 
@@ -129,7 +132,7 @@ def test_a_refused_submission_leaves_finished_runs_alone(tmp_path: Path, monkeyp
     monkeypatch.setattr(driver, "on_slurm", refuse)
     monkeypatch.setattr(driver.shutil, "which", lambda name: f"/usr/bin/{name}")
     with pytest.raises(UserError, match="did not take"):
-        sweep("classifier", words(tmp_path, "rerun=true"))
+        sweep(Tree("classifier"), words(tmp_path, "rerun=true"))
     assert {path: path.read_bytes() for path in tmp_path.glob("classifier/*/*") if path.is_file()} == before
     assert sorted((tmp_path / "sweeps").iterdir()) == sweeps
 
@@ -152,7 +155,7 @@ def test_a_method_with_a_generator_is_checked_before_its_generator_is_trained(tm
     both = overrides("classifier", tmp_path / "runs", "chimeramix_grid", "hydra/launcher=basic")
     for wrong, expected in (("mixer.probability=7", "probability"), ("generator=glico", "generator")):
         with pytest.raises(UserError, match=expected):
-            sweep("classifier", [*(word for word in both if not word.startswith("generator.")), wrong])
+            sweep(Tree("classifier"), [*(word for word in both if not word.startswith("generator.")), wrong])
     assert list(tmp_path.iterdir()) == []
 
 
@@ -160,17 +163,20 @@ def test_experiments_that_share_a_generator_train_it_once(tmp_path: Path, caplog
     """And those without one need no process at all."""
     caplog.set_level("INFO", "chimeramix")
     tiny = [*COMMON, *GENERATOR, f"machine.runs_dir={tmp_path}", "hydra/launcher=basic"]
-    sweep("generator", [*tiny, "+experiment=chimeramix_grid", "augment=flip_crop,trivialaugment"])
+    sweep(Tree("generator"), [*tiny, "+experiment=chimeramix_grid", "augment=flip_crop,trivialaugment"])
     assert len(folders(tmp_path, "generator")) == 1
     caplog.clear()
-    sweep("generator", [*COMMON, f"machine.runs_dir={tmp_path}", "+experiment=baseline,mixup", "hydra/launcher=slurm"])
+    sweep(
+        Tree("generator"),
+        [*COMMON, f"machine.runs_dir={tmp_path}", "+experiment=baseline,mixup", "hydra/launcher=slurm"],
+    )
     assert "2 of 2 combinations train no generator: nothing to do" in caplog.text
 
 
 def test_a_classifier_of_a_sweep_trains_the_generator_it_lacks(tmp_path: Path) -> None:
     """A single run refuses instead, and tells the command."""
     both = overrides("classifier", tmp_path, "chimeramix_grid")
-    sweep("classifier", [*both, "augment=flip_crop,trivialaugment", "hydra/launcher=basic"])
+    sweep(Tree("classifier"), [*both, "augment=flip_crop,trivialaugment", "hydra/launcher=basic"])
     assert len(folders(tmp_path, "generator")) == 1
     assert len(results(tmp_path)) == 3
 
@@ -190,7 +196,7 @@ def test_mistakes_are_told_before_anything_is_written(
 ) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(UserError, match=expected):
-        sweep("classifier", words(tmp_path / "runs", *more))
+        sweep(Tree("classifier"), words(tmp_path / "runs", *more))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -211,8 +217,8 @@ def test_a_stopped_pool_saves_its_runs_and_the_same_command_goes_on(tmp_path: Pa
     assert "2 interrupted" in printed
     for folder in folders(tmp_path / "stopped"):
         assert json.loads((folder / "status.json").read_text())["state"] == "interrupted"
-    sweep("classifier", long)
-    sweep("classifier", [word.replace("/stopped", "/whole") for word in long])
+    sweep(Tree("classifier"), long)
+    sweep(Tree("classifier"), [word.replace("/stopped", "/whole") for word in long])
     for folder, expected in zip(folders(tmp_path / "stopped"), folders(tmp_path / "whole"), strict=True):
         assert_same_run(folder, expected)
 
@@ -258,7 +264,7 @@ def test_runs_in_slurms_queue_are_not_started_twice(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     caplog.set_level("INFO", "chimeramix")
-    sweep("classifier", words(tmp_path, "hydra/launcher=basic"))
+    sweep(Tree("classifier"), words(tmp_path, "hydra/launcher=basic"))
     (record,) = tmp_path.glob("sweeps/*/sweep.json")
     content = json.loads(record.read_text())
     waiting = folders(tmp_path)[0]
@@ -269,7 +275,7 @@ def test_runs_in_slurms_queue_are_not_started_twice(
     monkeypatch.setattr(driver, "in_this_process", lambda jobs: pytest.fail("nothing is to be started"))
     caplog.clear()
     with pytest.raises(RunFailure, match="1 done, 1 queued of 2 runs"):
-        sweep("classifier", words(tmp_path, "hydra/launcher=basic"))
+        sweep(Tree("classifier"), words(tmp_path, "hydra/launcher=basic"))
     assert main(["status", str(tmp_path)]) == 0
     assert "classifiers: 1 done, 1 queued" in capsys.readouterr().out
 

@@ -45,7 +45,7 @@ def assert_same(one: Any, other: Any) -> None:
 def small(role: str, experiment: str, machine: Machine, folder: Path, *overrides: str) -> Parts:
     """Epochs of two batches of 6 images and one of 3."""
     words = [f"+experiment={experiment}", *overrides]
-    generator = compose_settings("classifier", ["+dataset=cifair10", *words]).values["generator"]
+    generator = compose_settings("classifier", ["+dataset=cifair10", *words]).config.generator
     if generator is not None:
         words.append("generator.image_size=32")
         if generator["_target_"].endswith("ChimeraGenerator"):

@@ -17,6 +17,7 @@ from chimeramix.machine import Machine
 from chimeramix.mixing import Identity
 from chimeramix.optimize import Optimisation
 from chimeramix.streams import RandomStream
+from chimeramix.training.evaluation import Evaluator
 from chimeramix.training.mixmatch import MixMatch, MixMatchTraining
 from chimeramix.training.schedules import Constant
 from chimeramix.types import Subset
@@ -35,9 +36,22 @@ def views(count: int, seed: int) -> Views:
 def made(model: nn.Module, tmp_path: Path, rate: float = 0.1, **settings: Any) -> MixMatchTraining:
     loader = EpochLoader(views(12, 0), 6, 1, RandomStream(1))
     optimisation = Optimisation(model.parameters(), partial(torch.optim.SGD, lr=rate), Constant(), 10, CPU)
-    others = [model, Identity(4), SoftTargetCrossEntropy(), loader, optimisation, 1]
-    more: list[Any] = [lambda network: None, 0, ["a", "b", "c", "d"], CPU, tmp_path]
-    return MixMatchTraining(MixMatch(**settings), views(30, 1), RandomStream(2), *others, *more)
+    nothing = Evaluator(torch.zeros(0), torch.zeros(0), ["a", "b", "c", "d"], lambda images: images, CPU)
+    return MixMatchTraining(
+        model=model,
+        mixer=Identity(4),
+        loss=SoftTargetCrossEntropy(),
+        loader=loader,
+        optimisation=optimisation,
+        evaluator=nothing,
+        epochs=1,
+        evaluate_every=0,
+        machine=CPU,
+        folder=tmp_path,
+        algorithm=MixMatch(**settings),
+        unlabelled=views(30, 1),
+        rng=RandomStream(2),
+    )
 
 
 def linear() -> nn.Module:
@@ -52,8 +66,8 @@ def test_sharpening() -> None:
 
 
 def test_the_weight_rises_with_the_labelled_images() -> None:
-    procedure = MixMatch(weight=75, ramp_images=1000)
-    assert [procedure.weight_after(seen) for seen in (0, 500, 1000, 5000)] == [0, 37.5, 75, 75]
+    algorithm = MixMatch(weight=75, ramp_images=1000)
+    assert [algorithm.weight_after(seen) for seen in (0, 500, 1000, 5000)] == [0, 37.5, 75, 75]
 
 
 def test_a_step_is_the_papers_loss(tmp_path: Path) -> None:

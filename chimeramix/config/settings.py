@@ -1,0 +1,66 @@
+"""A command's configuration once it is composed, resolved and checked: plain, typed Python."""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from chimeramix.config.schema import Config
+from chimeramix.config.targets import with_current_targets
+
+Section = TypeVar("Section")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a command is to do.
+
+    Attributes:
+        role: `generator` or `classifier`.
+        config: every key, interpolations resolved; config groups are dictionaries with a `_target_`.
+        names: the chosen option of each config group ("dataset": "cifair10", ...).
+        overrides: the command line's.
+    """
+
+    role: str
+    config: Config
+    names: dict[str, str | None]
+    overrides: list[str]
+
+    @property
+    def runs_dir(self) -> Path:
+        return Path(self.config.machine.runs_dir).expanduser()
+
+    def of_generator(self) -> "Settings":
+        """The generator that the same overrides train."""
+        return dataclasses.replace(self, role="generator", config=dataclasses.replace(self.config, rerun=False))
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "role": self.role,
+            "values": dataclasses.asdict(self.config),
+            "names": self.names,
+            "overrides": self.overrides,
+        }
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> "Settings":
+        return cls(content["role"], config_from_file(content["values"]), content["names"], content["overrides"])
+
+
+def config_from_file(values: Mapping[str, Any]) -> Config:
+    """A configuration that was written to a file, maybe by an earlier version: keys that the file lacks have the
+    schema's default, and those that the schema lacks by now are left out."""
+    return typed(with_current_targets(values), Config)
+
+
+def typed(values: Mapping[str, Any], schema: type[Section]) -> Section:
+    """The values of keys as the schema's dataclasses."""
+    given = {}
+    for field in dataclasses.fields(schema):  # type: ignore[arg-type]
+        if field.name in values:
+            value = values[field.name]
+            section = isinstance(field.type, type) and dataclasses.is_dataclass(field.type)
+            given[field.name] = typed(value, field.type) if section else value  # type: ignore[arg-type]
+    return schema(**given)
