@@ -1,9 +1,9 @@
 """Archives from the internet, a mirror or the user's hand, checked before use.
 
 A data set is usable when every file that we read has the published checksum; anything less, such as an interrupted
-download or extraction, is made good from the archive, and the archive from its address. Nothing is written when all
+download or extraction, is repaired from the archive, and the archive from its address. Nothing is written when all
 files are in order, so a read-only folder works. Ours rather than torchvision's downloader because that one neither
-takes file addresses or folders, nor keeps two processes apart, nor tells the user what to do.
+takes file addresses or folders, nor keeps two processes apart, nor names a remedy in its errors.
 """
 
 import hashlib
@@ -85,7 +85,7 @@ def broken_files(release: Release, data_dir: Path) -> list[Path]:
 
 
 def archive_address(release: Release, mirror: str | None) -> str:
-    """Where the archive is looked for: the published URL, or the same file name below `mirror`."""
+    """Where the archive comes from: the published URL, or the same file name below `mirror`."""
     if not mirror:
         return release.url
     base = mirror if "://" in mirror else Path(mirror).expanduser().absolute().as_uri()
@@ -125,7 +125,7 @@ def _archive(release: Release, data_dir: Path, mirror: str | None, broken: Path)
 
 
 def _transfer(address: str, target: Path, data_dir: Path) -> int:
-    """Copies what lies at `address` to `target`; returns the number of bytes. What can't be read raises as it is."""
+    """Copies what lies at `address` to `target`; returns the number of bytes. Read errors are raised unchanged."""
     log.info("fetching %s", address)
     request = urllib.request.Request(address, headers={"User-Agent": "chimeramix"})
     size = 0

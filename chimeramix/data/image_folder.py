@@ -1,7 +1,7 @@
 """The user's own images: `ROOT/train/CLASS/*` and `ROOT/test/CLASS/*`, of any size and usual kind.
 
-Whatever in those folders isn't understood is an error that names it, never left out in silence: a forgotten image would
-change the results, and nobody would know.
+A file in those folders that can't be used is an error that names it. It is never skipped silently: a missing image
+would change the results unnoticed.
 """
 
 import hashlib
@@ -27,8 +27,8 @@ Listing = dict[str, list[Path]]  # class name -> image files, both in order
 class ImageFolder(Source):
     """A folder of images, one sub-folder per class (other arguments: see `Source`).
 
-    Classes are numbered in the order of their names, images within a class likewise. Folders are looked at on first
-    use, files are decoded when read.
+    Classes are numbered in the order of their names, images within a class likewise. Folders are listed on first use,
+    files are decoded when read.
 
     Args:
         root: The folder that holds `train` and `test`.
@@ -67,7 +67,7 @@ class ImageFolder(Source):
     def facts(self) -> dict[str, Any]:
         """Classes, numbers of images, and a fingerprint of all relative paths and file sizes.
 
-        The fingerprint tells what the images are and not where: a copy of the folder elsewhere has the same.
+        The fingerprint identifies the images and not their place: a copy of the folder has the same one.
         """
         digest = hashlib.sha256()
         root, train, test = self._parts

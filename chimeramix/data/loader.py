@@ -1,4 +1,4 @@
-"""Goes through the subset epoch by epoch; can stop after any batch and go on there."""
+"""Goes through the subset epoch by epoch; can stop after any batch and resume there."""
 
 from collections.abc import Iterator
 from dataclasses import replace

@@ -1,6 +1,6 @@
 """Published data sets of fixed content, read with torchvision's data set classes.
 
-torchvision knows addresses, checksums and file formats; getting hold of the files is `download`'s part.
+torchvision knows addresses, checksums and file formats; `download` fetches the files.
 """
 
 from typing import Any, ClassVar
@@ -31,7 +31,7 @@ class PublishedSource(Source):
             self._prepared = True
 
     def facts(self) -> dict[str, Any]:
-        """Empty: the name says it all, since only files with the published checksums are accepted."""
+        """Empty: the name identifies the images, since only files with the published checksums are accepted."""
         return {}
 
     def train(self) -> ImagesInMemory:

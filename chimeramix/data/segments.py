@@ -3,7 +3,7 @@
 As in ChimeraMix (Reinders et al. 2022, section 3.2), the algorithm sees the normalised float image, in [-1, 1] for mean
 and std 0.5. The range matters: scikit-image divides `scale` by 255 and takes floats as they are, so the same image in
 [0, 1] has fewer segments. Deviation from the official code: segments are computed once, on the images before
-augmentation, as the paper describes, and not anew for every augmented image.
+augmentation, as the paper describes, and not again for every augmented image.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from chimeramix.data.resize import resize
-from chimeramix.errors import RunFailure
+from chimeramix.errors import RunFailure, one_line
 from chimeramix.files import write_atomically
 from chimeramix.types import Segmentation
 
@@ -53,7 +53,7 @@ def segment(
         scale: Larger means fewer and larger segments.
         sigma: Standard deviation in pixels of the Gaussian blur beforehand.
         min_size: Pixels below which a segment is merged with a neighbour.
-        cache_dir: Where results are kept, or None; a cache that can't be written costs a warning and no more.
+        cache_dir: Where results are kept, or None; one that can't be written causes a warning only.
         workers: Processes for large sets; 0 and 1 stay in this one.
 
     Returns:
@@ -185,8 +185,7 @@ def _save(cache: Path, labels: np.ndarray) -> None:
         cache.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(cache, write, durable=False, writers="many")
     except (OSError, RunFailure) as error:
-        cause = error.__cause__ or error
+        reason = one_line(error.__cause__ or error)
         warnings.warn(
-            f"superpixels can't be kept in {cache.parent} ({' '.join(str(cause).split())}): they are computed again",
-            stacklevel=3,
+            f"superpixels can't be kept in {cache.parent} ({reason}): every run computes them again", stacklevel=3
         )

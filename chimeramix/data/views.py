@@ -1,4 +1,4 @@
-"""Augmented, normalised views of the subset's images, and whom a view may be mixed with."""
+"""Augmented, normalised views of the subset's images, and the partners that they are mixed with."""
 
 from collections.abc import Callable, Sequence
 
@@ -102,7 +102,7 @@ class SameClassPartners:
         )
 
     def check(self, include_self: bool) -> None:
-        """Raises `ValueError` where a class has nobody else to offer."""
+        """Raises `ValueError` where a class has fewer than two images, unless an image may be its own partner."""
         if not include_self and bool((self._count[self.views.subset.labels] < 2).any()):
             raise ValueError("include_self=false needs at least two samples in every class")
 
@@ -111,7 +111,7 @@ class SameClassPartners:
         if batch.labels.is_floating_point():
             raise ValueError("partners of the same class need class numbers as labels, not soft labels")
         count, start = self._count[batch.labels], self._start[batch.labels]
-        # A batch of the subset needs no look at the data on the device.
+        # For a batch of the subset this is known, so that the host does not wait for the device.
         if batch.index is None and not self._has_every_class and bool((count == 0).any()):
             missing = batch.labels[count == 0].unique().tolist()
             raise ValueError(f"the subset has no image of these classes to mix with: {missing}")

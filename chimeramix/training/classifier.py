@@ -26,8 +26,8 @@ class ClassifierTraining:
         model: `[B, 3, S, S]` to logits `[B, K]`.
         loss: `(logits [B, K] float32, targets [B, K]) -> scalar`; may have parameters of its own.
         evaluator: the test set.
-        evaluate_every: epochs between evaluations; 0 evaluates after the last epoch only. What it shows in between
-            decides nothing: the last epoch's metrics are the result.
+        evaluate_every: epochs between evaluations; 0 evaluates after the last epoch only. Those in between
+            decide nothing: the last epoch's metrics are the result.
         folder: of the run, for tables and pictures.
     """
 
@@ -72,7 +72,7 @@ class ClassifierTraining:
         return {"test": evaluation.figures()}
 
     def _evaluated(self) -> nn.Module:
-        """The network whose figures count."""
+        """The network that is evaluated."""
         return self.model
 
     def _write_tables(self, evaluation: Evaluation) -> None:

@@ -1,4 +1,4 @@
-"""A classifier's figures on a whole labelled set."""
+"""A classifier's metrics on a whole labelled set."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from chimeramix.machine import Machine
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Figures over M images of K classes.
+    """Metrics over M images of K classes.
 
     Attributes:
         loss: mean cross entropy in nats.
@@ -54,7 +54,7 @@ def evaluate(
     machine: Machine,
     batch_size: int | None = None,
 ) -> Evaluation:
-    """Evaluates in eval mode, without augmentation, and puts the model back into its mode.
+    """Evaluates in eval mode, without augmentation, and restores the model's mode afterwards.
 
     Args:
         images: `[M, 3, S, S]` uint8 on the model's device.

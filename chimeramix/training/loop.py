@@ -48,7 +48,7 @@ class Training(Protocol):
         ...
 
     def end_epoch(self, epoch: int) -> dict[str, Any]:
-        """Called after the `epoch`-th epoch, counted from 1; returns what else the epoch's record shall hold."""
+        """Called after the `epoch`-th epoch, counted from 1; returns further entries of the epoch's record."""
         ...
 
     def state_dict(self) -> dict[str, Any]: ...
@@ -71,8 +71,8 @@ def fit(
 
     A checkpoint is written to `folder/checkpoint.pt` every `checkpoint_seconds`, at the end, and when a signal asks for
     it (see `StopRequest`). It holds all that the rest of the training depends on, so a resumed training ends with the
-    bits of an uninterrupted one. `progress` is told the steps done and the steps in all, at the start and then once an
-    epoch and a checkpoint.
+    bits of an uninterrupted one. `progress` is called with the steps done and the total: at the start, after each
+    epoch and with each checkpoint.
 
     Returns:
         The last epoch's record, `seconds` replaced by those of the whole training.
@@ -80,7 +80,7 @@ def fit(
     Raises:
         Interrupted: after a signal, the state saved.
         RunFailure: where a loss is no longer finite or a file can't be written.
-        UserError: for a state that this program on this device can't take up.
+        UserError: for a state that does not fit this program or device.
     """
     path = folder / "checkpoint.pt"
     means = EpochMeans(machine.device)
@@ -104,7 +104,7 @@ def fit(
         except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
             raise UserError(
                 f"{path} was written by another version of this program, or on another kind of device or precision "
-                f"({first_line(error)}); go on there, or start anew with rerun=true"
+                f"({first_line(error)}); go on there, or start over with rerun=true"
             ) from error
         log.info("resumed after %d of %d steps", done["step"], training.epochs * len(training.loader))
     metrics = MetricsFile(folder / "metrics.jsonl", done["metrics_size"])
@@ -190,9 +190,9 @@ def steps_of(
     return RecordedSteps(step, streams, CudaGraphs()) if machine.records else step
 
 
-def _check_finite(figures: dict[str, float], folder: Path, epoch: int) -> None:
-    if not all(math.isfinite(value) for value in figures.values()):
-        raise RunFailure(f"{folder}: a loss is no longer finite in epoch {epoch}: {figures}")
+def _check_finite(metrics: dict[str, float], folder: Path, epoch: int) -> None:
+    if not all(math.isfinite(value) for value in metrics.values()):
+        raise RunFailure(f"{folder}: a loss is no longer finite in epoch {epoch}: {metrics}")
 
 
 def _describe(record: dict[str, Any], epochs: int) -> str:

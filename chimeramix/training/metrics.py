@@ -35,7 +35,7 @@ class EpochMeans:
             count.add_(samples)
 
     def read(self) -> dict[str, float]:
-        """One synchronisation for all values. A value that was not added since `clear` is not there."""
+        """Synchronises once for all values. A value that was not added since `clear` is left out."""
         if not self._sums:
             return {}
         sums = torch.stack([torch.stack(pair) for pair in self._sums.values()]).tolist()
@@ -65,7 +65,7 @@ class MetricsFile:
         self.size = size
         with path.open("ab") as file:
             if file.tell() < size:
-                raise UserError(f"{path} lacks epochs that the checkpoint beside it counts; start anew with rerun=true")
+                raise UserError(f"{path} lacks epochs that the checkpoint beside it counts; start over with rerun=true")
             file.truncate(size)
 
     def append(self, record: dict[str, Any]) -> None:

@@ -36,7 +36,7 @@ class MultiStep:
 
 
 class Constant:
-    """The learning rate stays what it is."""
+    """A constant learning rate."""
 
     def __call__(self, share: float) -> float:
         return 1.0

@@ -7,12 +7,12 @@ from typing import Any
 
 
 class StopRequest:
-    """While entered, notes the first SIGINT or SIGTERM in `signal_number` instead of dying of it; a second one ends
-    the process at once. A signal that the process ignores (SIGINT in a shell's background) stays ignored. Outside the
+    """While entered, notes the first SIGINT or SIGTERM in `signal_number`, and the process goes on; a second one
+    ends it at once. A signal that the process ignores (SIGINT in a shell's background) stays ignored. Outside the
     main thread, where Python delivers no signals, this does nothing.
 
     In a job of a sweep, which is a process that handles SIGUSR2, that is the signal that stops: it comes before a time
-    limit or a preemption, and whoever handles it puts the job back into the queue. SIGTERM sets `save` there and the
+    limit or a preemption, and its handler puts the job back into the queue. SIGTERM sets `save` there and the
     run goes on: a job that ended by itself would not be started again, and one that is not killed after all would have
     stopped for nothing.
     """

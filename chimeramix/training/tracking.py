@@ -1,4 +1,4 @@
-"""Weights & Biases, when asked for; imported only then, and no failure of it reaches the training."""
+"""Weights & Biases, when asked for; imported only then; its failures never stop a training."""
 
 import logging
 import shutil

@@ -134,6 +134,15 @@ def test_the_time_left_follows_from_this_process_pace(tmp_path: Path) -> None:
     assert status.seconds_left == pytest.approx(150, abs=2)  # 100 steps in 50 s, 300 to go
 
 
+@pytest.mark.parametrize(("ago", "left"), [(0, 150), (40, 110), (150, 0), (1000, 0)])
+def test_the_time_left_shrinks_while_nothing_is_written(ago: float, left: float) -> None:
+    """Written `ago` seconds before: 100 steps in 50 s, 300 to go. A run that is late has none left, not less."""
+    updated = time.time() - ago
+    status = RunStatus("running", "again", None, 700, 1000, 600, started=updated - 50, updated=updated)
+    assert status.seconds_left == pytest.approx(left, abs=2)
+    assert status.seconds_left >= 0
+
+
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"state": "running"}'])
 def test_a_damaged_status_is_no_obstacle(tmp_path: Path, content: str) -> None:
     (tmp_path / "checkpoint.pt").touch()

@@ -29,7 +29,7 @@ def test_many_small_values_add_up_exactly_enough() -> None:
     assert means.read()["loss"] == pytest.approx(values.astype(np.float64).mean(), rel=1e-12)
 
 
-def test_means_start_anew_with_each_epoch() -> None:
+def test_means_start_over_with_each_epoch() -> None:
     means = EpochMeans(CPU)
     assert means.read() == {}
     means.add({"loss": torch.tensor(1.0)}, 5)

@@ -167,7 +167,7 @@ def test_the_scale_of_fp16s_loss_changes_on_the_device() -> None:
     assert sum(tapes.replays.values()) == 8
 
 
-def test_a_restored_training_records_anew_and_ends_with_the_same_bits(tapes: Tapes, tmp_path: Path) -> None:
+def test_a_restored_training_records_again_and_ends_with_the_same_bits(tapes: Tapes, tmp_path: Path) -> None:
     machine = Machine(CPU, compile="graphs")
     whole, half, rest = (small("classifier", "chimeramix_grid", machine, tmp_path) for _ in range(3))
     expected, _ = trained(whole, machine)
@@ -180,7 +180,7 @@ def test_a_restored_training_records_anew_and_ends_with_the_same_bits(tapes: Tap
 def test_a_recorded_run_interrupted_within_an_epoch_ends_with_the_same_bits(
     tapes: Tapes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Through the loop and its checkpoint file: the second one records anew."""
+    """Through the loop and its checkpoint file: the second one records again."""
     machine = Machine(CPU, compile="graphs")
 
     def fit(folder: Path, state: dict[str, Any] | None = None, stop_after: int = 1000) -> dict[str, Any]:
@@ -196,7 +196,7 @@ def test_a_recorded_run_interrupted_within_an_epoch_ends_with_the_same_bits(
 
     expected = fit(tmp_path / "whole")
     with pytest.raises(Interrupted):
-        fit(tmp_path / "again", stop_after=25)  # in the ninth epoch of three steps, some courses recorded
+        fit(tmp_path / "again", stop_after=25)  # in the ninth epoch of three steps, some variants recorded
     assert tapes.replays
     ended = fit(tmp_path / "again", load_checkpoint(tmp_path / "again" / "checkpoint.pt", "run"))
     assert_same(ended["network"], expected["network"])
@@ -217,18 +217,18 @@ def test_adam_may_be_recorded_whatever_wrote_its_state(before: bool | str) -> No
     assert isinstance(other._optimizer.param_groups[0]["lr"], Tensor)
 
 
-def test_each_course_is_recorded_once_after_three_runs() -> None:
-    """Courses: a fair coin, and after heads another one; the second batch size has courses of its own."""
+def test_each_variant_is_recorded_once_after_three_runs() -> None:
+    """Variants: a fair coin, and after heads another one; the second batch size has variants of its own."""
     streams = RunStreams(0, CPU)
     rng, runs, tapes = streams["mixing"], Counter[str](), Tapes()
     taken: list[str] = []
 
     def step(index: Tensor, labelled: bool) -> None:
-        course = f"{len(index)}{rng.coin(0.5):d}"
-        if course.endswith("1"):
-            course += f"{rng.coin(0.5):d}"
-        runs[course] += 1
-        taken.append(course)
+        variant = f"{len(index)}{rng.coin(0.5):d}"
+        if variant.endswith("1"):
+            variant += f"{rng.coin(0.5):d}"
+        runs[variant] += 1
+        taken.append(variant)
 
     recorded = RecordedSteps(step, streams, tapes)
     for number in range(200):
