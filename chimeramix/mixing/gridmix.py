@@ -82,6 +82,8 @@ class LatticeMask:
 class GridMix(Blend):
     """Masks of squares on a grid; see `LatticeMask` and `Blend` for the parameters."""
 
+    only_cuts = True
+
     def __init__(
         self,
         num_classes: int,
@@ -91,6 +93,6 @@ class GridMix(Blend):
         aspect: Sequence[float] = (0.5, 2.0),
         probability: float = 1.0,
         per: Literal["sample", "batch"] = "sample",
-        rng: RandomStream | int | None = None,
+        rng: RandomStream | torch.Generator | int | None = None,
     ) -> None:
         super().__init__(num_classes, LatticeMask(cells, area, aspect), alpha, probability, per, rng)

@@ -6,6 +6,7 @@ published code draws one box per batch, at the first partner's most salient pixe
 
 from typing import Literal
 
+import torch
 from torch import Tensor
 
 from chimeramix.mixing.blend import Blend
@@ -31,12 +32,14 @@ class SalientMask:
 class SaliencyMix(Blend):
     """Boxes at salient places; see `Blend` for the parameters. The paper mixes half of the batches."""
 
+    only_cuts = True
+
     def __init__(
         self,
         num_classes: int,
         alpha: float = 1.0,
         probability: float = 0.5,
         per: Literal["sample", "batch"] = "sample",
-        rng: RandomStream | int | None = None,
+        rng: RandomStream | torch.Generator | int | None = None,
     ) -> None:
         super().__init__(num_classes, SalientMask(), alpha, probability, per, rng)
