@@ -31,6 +31,9 @@ class RandomStream:
     Streams can be pickled and copied; a copy goes on from the same numbers.
     """
 
+    in_graph = False
+    """Whether draws are part of a graph that `torch.compile` makes: then no code may branch on them."""
+
     def __init__(self, seed: int, device: torch.device | str = "cpu") -> None:
         self.place = torch.device(device)
         self.answer: Answer | None = None
@@ -146,6 +149,8 @@ class PortableStream(RandomStream):
 
 class GlobalStream(RandomStream):
     """Draws from torch's global generators: the only ones that `torch.compile` can have within a graph."""
+
+    in_graph = True
 
     def __init__(self, device: torch.device) -> None:
         self.place = device

@@ -125,7 +125,7 @@ class Mixer(nn.Module):
     def mix_batch(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Mixes a batch or leaves it; one draw decides for all of its images."""
         rng = self.stream(batch.images.device)
-        if isinstance(rng, GlobalStream):
+        if rng.in_graph:
             return self._in_graph(batch, rng)
         if not rng.coin(self.probability):
             return batch.images, self.targets(batch.labels)

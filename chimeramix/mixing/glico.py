@@ -95,7 +95,7 @@ class GLICO(Mixer):
         def generated(rows: Rows) -> Tensor:
             return self.generator.decode(between[rows], rng).to(batch.images.dtype)
 
-        return replace_rows(batch.images, chosen, generated), self.targets(batch.labels)
+        return replace_rows(batch.images, chosen, generated, rng.in_graph), self.targets(batch.labels)
 
     @torch.no_grad()
     def compose(self, batch: Batch, rng: RandomStream) -> tuple[Tensor, Tensor]:

@@ -50,9 +50,9 @@ class MaskAugmentation:
             return self.warp(masks[rows], rng)
 
         if self.smoothing > 0:
-            masks = replace_rows(masks, eligible & (rng.uniform(len(masks)) < self.smoothing), smoothed)
+            masks = replace_rows(masks, eligible & (rng.uniform(len(masks)) < self.smoothing), smoothed, rng.in_graph)
         if self.affine > 0:
-            masks = replace_rows(masks, eligible & (rng.uniform(len(masks)) < self.affine), warped)
+            masks = replace_rows(masks, eligible & (rng.uniform(len(masks)) < self.affine), warped, rng.in_graph)
         return masks
 
     def smooth(self, masks: Tensor, rng: RandomStream) -> Tensor:

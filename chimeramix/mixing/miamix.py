@@ -176,7 +176,7 @@ class MiAMix(PairMixer):
             def made(rows: Rows, method: BlendMask = method) -> Tensor:
                 return method(ratio[rows], self._of_each_layer(partner, most, rows), rng)
 
-            masks = replace_rows(masks, chosen, made)
+            masks = replace_rows(masks, chosen, made, rng.in_graph)
             if method.augmentable:
                 eligible = eligible | chosen
         masks = self.augmentation(masks, eligible, rng).view(count, most, height, width)
