@@ -1,7 +1,9 @@
 """SaliencyMix (Uddin et al. 2021): CutMix whose box sits at the partner's most salient pixel.
 
-Saliency is OpenCV's fine-grained static saliency, as in the published code, computed in torch for the whole batch. The
-published code draws one box per batch, at the first partner's most salient pixel: `per="batch"`.
+Saliency is OpenCV's fine-grained static saliency of the picture, stretched to 8 bits, computed in torch for the whole
+batch. The published code hands OpenCV the normalised floats, which it reads as bytes, so that little of the picture is
+left; this is the saliency that the paper describes. The published code draws one box per batch, at the first partner's
+most salient pixel: `per="batch"`.
 """
 
 from typing import Literal
