@@ -1,6 +1,7 @@
 """What holds for every mixer that stands where torchvision's `v2.MixUp` does."""
 
 import copy
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -290,3 +291,9 @@ def test_what_is_no_batch_is_refused_in_a_line(name: str, images: Tensor, labels
     with pytest.raises(ValueError, match=message) as error:
         mixer(name)(images, labels)
     assert "\n" not in str(error.value)
+
+
+def test_a_gpus_generator_is_refused(name: str) -> None:
+    generator = Mock(spec=torch.Generator, device=torch.device("cuda", 0))
+    with pytest.raises(ValueError, match="rng must be a generator on the CPU"):
+        MAKE[name](generator)
