@@ -24,6 +24,8 @@ def scope() -> dict[str, Any]:
     model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 32 * 32, 10))
     return {
         "dataset": dataset,
+        "images": dataset.tensors[0],
+        "labels": dataset.tensors[1],
         "loader": DataLoader(dataset, batch_size=13),
         "device": torch.device("cpu"),
         "model": model,
@@ -68,6 +70,35 @@ def test_with_timm(monkeypatch: pytest.MonkeyPatch) -> None:
     names["model"][1] = torch.nn.Linear(3 * 32 * 32, 1000)
     exec(BLOCKS["With timm, or Lightning"], names)
     assert names["loss"].isfinite()
+
+
+def test_seeds_and_checkpoints(tmp_path: Path) -> None:
+    names = scope() | {"path": tmp_path / "mixer.pt"}
+    exec(BLOCKS["Seeds and checkpoints"], names)
+    batch = names["images"], names["labels"]
+    torch.testing.assert_close(names["later"](*batch), names["mixer"](*batch), rtol=0, atol=0)
+
+
+def test_batches_of_any_structure() -> None:
+    names = scope() | {"names": ["one"] * 40}
+    exec(BLOCKS["Batches of any structure"], names)
+    assert names["batch"]["label"].shape == (40, 10)
+    assert names["batch"]["name"] == ["one"] * 40
+
+
+def test_what_was_drawn() -> None:
+    """The loss of both labels is the soft targets' loss."""
+    names = scope()
+    exec(BLOCKS["What was drawn"], names)
+    expected = torch.nn.functional.cross_entropy(names["logits"], names["mixed"].targets)
+    torch.testing.assert_close(names["loss"], expected)
+
+
+def test_with_torch_compile() -> None:
+    names = scope()
+    torch.compiler.reset()
+    exec(BLOCKS["With torch.compile"].replace("fullgraph=True", 'fullgraph=True, backend="aot_eager"'), names)
+    assert names["step"](names["images"], names["labels"]).isfinite()
 
 
 def test_several_mixers_and_one_of_your_own() -> None:

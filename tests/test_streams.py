@@ -3,12 +3,13 @@
 import copy
 import io
 import itertools
+import pickle
 
 import pytest
 import torch
 from scipy.stats import chisquare, kstest, pearsonr
 
-from chimeramix.streams import RandomStream, RunStreams, derive_seed
+from chimeramix.streams import PortableStream, RandomStream, RunStreams, derive_seed, draw_seed
 
 CPU = torch.device("cpu")
 PURPOSES = ["weights", "order", "augment", "partners", "mixing", "dropout"]
@@ -72,6 +73,39 @@ def test_a_stream_goes_on_from_its_state() -> None:
     expected = some_numbers(rng)
     other.load_state_dict(state)
     assert some_numbers(other) == expected
+
+
+@pytest.mark.parametrize("make", [RandomStream, PortableStream])
+def test_a_stream_can_be_pickled_and_copied(make: type[RandomStream]) -> None:
+    rng = make(0)
+    some_numbers(rng)
+    copies = pickle.loads(pickle.dumps(rng)), copy.deepcopy(rng)
+    expected = some_numbers(rng)
+    assert [some_numbers(copied) for copied in copies] == [expected, expected]
+
+
+def test_a_portable_stream_on_the_cpu_is_a_random_stream() -> None:
+    generator = torch.Generator().manual_seed(3)
+    assert some_numbers(PortableStream(3)) == some_numbers(RandomStream(3)) == some_numbers(PortableStream(generator))
+
+
+def test_a_portable_stream_follows_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A GPU's generator, for which another one on the CPU stands, is seeded from the host's for each batch."""
+    streams, real = [PortableStream(3), PortableStream(3)], torch.Generator
+    monkeypatch.setattr(torch, "Generator", lambda device: real())
+    gpu = torch.device("cuda", 0)
+    for rng in streams:
+        seeds = []
+        for _ in range(2):
+            assert rng.on(gpu) is rng
+            assert rng.place == gpu
+            assert rng.device is not rng.host
+            seeds.append(rng.device.initial_seed())
+        expected = torch.Generator("cpu").manual_seed(3)
+        assert seeds == [draw_seed(expected), draw_seed(expected)]
+        rng.on(CPU)
+        assert rng.device is rng.host
+    assert some_numbers(streams[0]) == some_numbers(streams[1])
 
 
 def test_purposes_and_seeds_have_streams_of_their_own() -> None:

@@ -48,7 +48,7 @@ def masks_and_mixtures(mixer: Any, first: Batch, partner: Batch) -> tuple[Tensor
     else:
         assert isinstance(mixer, Blend)
         mask = mixer.blend_mask(rng.beta(mixer.alpha, COLUMNS), partner.images, rng)
-    images, targets = blend(
+    images, targets, _, _ = blend(
         first.images, partner.images, mask, torch.eye(2)[first.labels], torch.eye(2)[partner.labels]
     )
     return mask.expand(-1, 1, SIZE, SIZE), images, targets[:, 0]

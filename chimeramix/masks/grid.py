@@ -3,6 +3,7 @@
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from chimeramix.streams import RandomStream
@@ -46,8 +47,9 @@ class GridMask:
             draws = 1 if self.offset == "batch" else batch
             offsets = rng.integers(margin, 2, draws, 1)
             rows, columns = rows + offsets[0], columns + offsets[1]
-        # Nearest enlargement from `cells` to `size + margin`, restricted to the window.
-        rows = rows * cells // (size + margin)
-        columns = columns * cells // (size + margin)
+        # Which cell each position of the enlarged grid shows: as PyTorch's nearest neighbour rounds, in float32.
+        place = torch.arange(cells, dtype=torch.float32, device=coins.device).view(1, 1, -1)
+        cell = F.interpolate(place, size=size + margin, mode="nearest").view(-1).long()
+        rows, columns = cell[rows], cell[columns]
         sample = torch.arange(batch, device=coins.device).view(-1, 1, 1)
         return coins[sample, rows[:, :, None], columns[:, None, :]].unsqueeze(1).float()

@@ -46,9 +46,11 @@ class SegmentMask:
     count. (The published code segments the augmented view itself, on every access.)
 
     Args:
-        select: `range` takes a contiguous range of numbers (published code; never empty, about 0.27 to 0.39 of the
-            area); `one` takes one superpixel, uniformly (the paper's text; 0.06 to 0.23); `bernoulli` takes each with
-            probability 1/2 (the paper's Figure 3).
+        select: `range` takes a contiguous range of numbers (published code; about 0.27 to 0.39 of the area); `one`
+            takes one superpixel, uniformly (the paper's text; 0.06 to 0.23). Both select at least one superpixel, but a
+            thin one may fall between the positions of a smaller mask: of crops of photographs, segmented at 64 pixels,
+            0.7 % of the masks of 16 positions were empty with `range` and 2.9 % with `one`. `bernoulli` takes each
+            with probability 1/2 (the paper's Figure 3).
         source: whose map: the `partner`'s (published code) or the `first` image's (paper).
         scale, sigma, min_size: see `Segmentation`; min_size None takes the scale, as the paper does.
         segment_size: side at which images are segmented; None is the size of the training images, thus 64 while the

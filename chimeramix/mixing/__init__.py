@@ -4,7 +4,7 @@ Imports nothing beyond torch.
 """
 
 from chimeramix.mixing.base import Mixer
-from chimeramix.mixing.blend import Blend, BlendMask
+from chimeramix.mixing.blend import Blend, BlendMask, Mixed
 from chimeramix.mixing.chain import Chain
 from chimeramix.mixing.chimera import ChimeraMix, DirectMix
 from chimeramix.mixing.cutmix import BoxMask, CutMix
@@ -16,7 +16,10 @@ from chimeramix.mixing.identity import Identity
 from chimeramix.mixing.mask_augmentation import MaskAugmentation
 from chimeramix.mixing.miamix import MiAMix
 from chimeramix.mixing.mixup import ConstantMask, MixUp
+from chimeramix.mixing.oneof import OneOf
 from chimeramix.mixing.saliencymix import SaliencyMix, SalientMask
+from chimeramix.mixing.sometimes import Sometimes
+from chimeramix.mixing.structured import Structured
 from chimeramix.mixing.supermix import SuperMix
 
 __all__ = [
@@ -40,8 +43,12 @@ __all__ = [
     "MaskAugmentation",
     "MiAMix",
     "MixUp",
+    "Mixed",
     "Mixer",
+    "OneOf",
     "SaliencyMix",
     "SalientMask",
+    "Sometimes",
+    "Structured",
     "SuperMix",
 ]

@@ -1,6 +1,6 @@
 """Mixed-sample augmentation: images of a batch are blended with others of the batch under a mask, labels likewise."""
 
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -36,7 +36,51 @@ class BlendMask(Protocol):
         ...
 
 
-class Blend(Mixer):
+class Mixed(NamedTuple):
+    """A mixed batch, and what was drawn for it."""
+
+    images: Tensor
+    """`[B, C, H, W]`"""
+    targets: Tensor
+    """`[B, K]` float32."""
+    mask: Tensor
+    """Weight of the first image, `[B or 1, 1, H or 1, W or 1]`."""
+    ratio: Tensor
+    """`[B or 1]` float32, weight of the first target."""
+    partner: Tensor
+    """`[B]` int64, position of each image's partner in the batch."""
+
+
+class PairMixer(Mixer):
+    """Blends each image of a batch with another of the batch under a mask, and their targets likewise.
+
+    A subclass implements `draw`.
+    """
+
+    def draw(self, batch: Batch, rng: RandomStream) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+        """The partners' positions `[B]`, their images, masks, and the first target's weight `[B]` or None for the mean
+        of the mask."""
+        raise NotImplementedError
+
+    def compose(self, batch: Batch, rng: RandomStream) -> tuple[Tensor, Tensor]:
+        order, partner, mask, ratio = self.draw(batch, rng)
+        targets = self.targets(batch.labels)
+        return blend(batch.images, partner, mask, targets, targets[order], ratio)[:2]
+
+    def detailed(self, images: Tensor, labels: Tensor) -> Mixed:
+        """As calling the mixer, which draws the same, with the mask, the ratio and the partners."""
+        batch = self.batch_of(images, labels)
+        rng, targets = self.stream(images.device), self.targets(labels)
+        if not (self.active and rng.coin(self.probability)):
+            one = torch.ones(1, dtype=torch.float32, device=images.device)
+            itself = torch.arange(len(images), device=images.device)
+            return Mixed(images, self.smooth(targets, labels), one.view(1, 1, 1, 1), one, itself)
+        order, partner, mask, ratio = self.draw(batch, rng)
+        mixed, targets, mask, ratio = blend(images, partner, mask, targets, targets[order], ratio)
+        return Mixed(mixed, self.smooth(targets, labels), mask, ratio, order)
+
+
+class Blend(PairMixer):
     """`mask * image + (1 - mask) * partner` for a random permutation of the batch.
 
     The target is the same mixture of both labels, weighted with the mean of the mask as it came out: label mass equals
@@ -57,7 +101,7 @@ class Blend(Mixer):
         alpha: float = 1.0,
         probability: float = 1.0,
         per: Literal["sample", "batch"] = "sample",
-        rng: RandomStream | int | None = None,
+        rng: RandomStream | torch.Generator | int | None = None,
     ) -> None:
         super().__init__(num_classes, probability, rng)
         if alpha < SMALLEST_CONCENTRATION:
@@ -71,22 +115,23 @@ class Blend(Mixer):
     def check(self, image_size: int) -> None:
         self.blend_mask.check(image_size)
 
-    @torch.no_grad()
-    def compose(self, batch: Batch, rng: RandomStream) -> tuple[Tensor, Tensor]:
+    def draw(self, batch: Batch, rng: RandomStream) -> tuple[Tensor, Tensor, Tensor, None]:
         order = rng.permutation(len(batch))
         partner = batch.images[order]
         draws = min(1, len(batch)) if self.per == "batch" else len(batch)
-        mask = self.blend_mask(rng.beta(self.alpha, draws), partner[:draws], rng)
-        targets = self.targets(batch.labels)
-        return blend(batch.images, partner, mask, targets, targets[order])
+        with torch.no_grad():
+            mask = self.blend_mask(rng.beta(self.alpha, draws), partner[:draws], rng)
+        return order, partner, mask, None
 
 
 def blend(
     images: Tensor, partner: Tensor, mask: Tensor, targets: Tensor, others: Tensor, ratio: Tensor | None = None
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Images and targets mixed: `mask` `[B or 1, 1, H or 1, W or 1]` weights the first image, and its mean the first
-    target, unless `ratio` `[B]` does."""
+    target, unless `ratio` `[B]` does. Returns mask and ratio as well."""
     mask = mask.to(images.dtype)  # before its mean is taken: the label follows the pixels' own precision
     if ratio is None:
         ratio = mask.float().mean(dim=(1, 2, 3))
-    return torch.lerp(partner, images, mask), torch.lerp(others, targets, ratio.unsqueeze(1))
+    # uint8 images come with masks of 0 and 1 only.
+    mixed = torch.lerp(partner, images, mask) if images.is_floating_point() else torch.where(mask > 0, images, partner)
+    return mixed, torch.lerp(others, targets, ratio.unsqueeze(1)), mask, ratio

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
+import torch
 from torch import Tensor, nn
 
 from chimeramix.mixing.base import Mixer
@@ -10,36 +11,48 @@ from chimeramix.streams import RandomStream
 from chimeramix.types import Batch
 
 
-class Chain(Mixer):
-    """Applies mixers in their order; each gets the images and soft targets of the one before.
+class Several(Mixer):
+    """What `Chain` and `OneOf` have in common: mixers by name (the names serve overrides on the command line)."""
 
-    Args:
-        num_classes: K.
-        mixers: by name (the names serve overrides on the command line). Those that draw same-class partners or decode
-            latent codes come first: they need class numbers as labels. One that draws second views gets them from
-            the mixers before it.
-
-    Raises:
-        ValueError: for no mixers, and for an order that can't work.
-    """
-
-    def __init__(self, num_classes: int, mixers: Mapping[str, Mixer], rng: RandomStream | int | None = None) -> None:
+    def __init__(
+        self, num_classes: int, mixers: Mapping[str, Mixer], rng: RandomStream | torch.Generator | int | None = None
+    ) -> None:
         super().__init__(num_classes, 1.0, rng)
         if not mixers:
             raise ValueError("mixers must hold at least one mixer")
         self._in_order = list(mixers.values())
         self.mixers = nn.ModuleList(self._in_order)
+        self.only_cuts = all(mixer.only_cuts for mixer in self._in_order)
+        self.mask = next((mixer.mask for mixer in self._in_order if mixer.mask is not None), None)
+
+    def check(self, image_size: int) -> None:
+        for mixer in self._in_order:
+            mixer.check(image_size)
+
+
+class Chain(Several):
+    """Applies mixers in their order; each gets the images and soft targets of the one before.
+
+    Args:
+        num_classes: K.
+        mixers: by name. Those that draw same-class partners or decode latent codes come first: they need class numbers
+            as labels. One that draws second views gets them from the mixers before it.
+
+    Raises:
+        ValueError: for no mixers, and for an order that can't work.
+    """
+
+    def __init__(
+        self, num_classes: int, mixers: Mapping[str, Mixer], rng: RandomStream | torch.Generator | int | None = None
+    ) -> None:
+        super().__init__(num_classes, mixers, rng)
         for position, (name, mixer) in enumerate(mixers.items()):
             if position and mixer.partners is not None:
                 raise ValueError(f"mixers.{name} must come first: it needs class numbers, not the targets of another")
             if position and mixer.views is not None:
                 mixer.views = _MixedViews(mixer.views, self._in_order[:position])
 
-    def check(self, image_size: int) -> None:
-        for mixer in self._in_order:
-            mixer.check(image_size)
-
-    def mix(self, batch: Batch) -> tuple[Tensor, Tensor]:
+    def mix_batch(self, batch: Batch) -> tuple[Tensor, Tensor]:
         return _mix_all(self._in_order, batch)
 
 

@@ -63,7 +63,7 @@ class ChimeraMix(Mixer):
         probability: float = 0.5,
         include_self: bool = True,
         resize: Literal["matched", "official"] = "matched",
-        rng: RandomStream | int | None = None,
+        rng: RandomStream | torch.Generator | int | None = None,
     ) -> None:
         super().__init__(num_classes, probability, rng)
         if resize not in ("matched", "official"):
@@ -150,7 +150,7 @@ class DirectMix(Mixer):
         probability: float = 0.5,
         include_self: bool = True,
         direct_size: int | None = None,
-        rng: RandomStream | int | None = None,
+        rng: RandomStream | torch.Generator | int | None = None,
     ) -> None:
         super().__init__(num_classes, probability, rng)
         if direct_size is not None and direct_size < 1:
@@ -164,7 +164,6 @@ class DirectMix(Mixer):
     def check(self, image_size: int) -> None:
         self.mask.check(self.direct_size or image_size)
 
-    @torch.no_grad()
     def compose(self, batch: Batch, rng: RandomStream) -> tuple[Tensor, Tensor]:
         partner = self.partners(batch, self.include_self)
         size = batch.images.shape[-1]

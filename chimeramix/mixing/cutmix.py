@@ -51,12 +51,14 @@ class BoxMask:
 class CutMix(Blend):
     """Box masks; the label weight follows the box that the border left. See `Blend` for the parameters."""
 
+    only_cuts = True
+
     def __init__(
         self,
         num_classes: int,
         alpha: float = 1.0,
         probability: float = 1.0,
         per: Literal["sample", "batch"] = "sample",
-        rng: RandomStream | int | None = None,
+        rng: RandomStream | torch.Generator | int | None = None,
     ) -> None:
         super().__init__(num_classes, BoxMask(), alpha, probability, per, rng)

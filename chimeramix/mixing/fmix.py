@@ -45,13 +45,16 @@ class FourierMask:
         mask = torch.zeros_like(noise).scatter_(1, largest_first, (place >= count[:, None]).to(noise.dtype))
         return mask.view(-1, 1, height, width)
 
+    def __getstate__(self) -> dict[str, object]:
+        return {**self.__dict__, "_amplitudes": {}}  # other processes have other devices
+
     def _amplitude(self, height: int, width: int, device: torch.device) -> Tensor:
         """`[H, W/2 + 1]` float32: 1 / frequency^decay, the frequency in cycles per pixel and at least that of one
         cycle per image."""
         key = (height, width, device)
         if key not in self._amplitudes:
-            rows = torch.fft.fftfreq(height, device=device)[:, None]
-            columns = torch.fft.rfftfreq(width, device=device)[None, :]
+            rows = torch.fft.fftfreq(height, dtype=torch.float32, device=device)[:, None]
+            columns = torch.fft.rfftfreq(width, dtype=torch.float32, device=device)[None, :]
             frequency = torch.hypot(rows, columns).clamp(min=1 / max(height, width))
             self._amplitudes[key] = frequency.pow(-self.decay)
         return self._amplitudes[key]
@@ -60,6 +63,8 @@ class FourierMask:
 class FMix(Blend):
     """Masks from low-frequency noise; see `FourierMask` for `decay`, `Blend` for the other parameters."""
 
+    only_cuts = True
+
     def __init__(
         self,
         num_classes: int,
@@ -67,6 +72,6 @@ class FMix(Blend):
         decay: float = 3.0,
         probability: float = 1.0,
         per: Literal["sample", "batch"] = "sample",
-        rng: RandomStream | int | None = None,
+        rng: RandomStream | torch.Generator | int | None = None,
     ) -> None:
         super().__init__(num_classes, FourierMask(decay), alpha, probability, per, rng)

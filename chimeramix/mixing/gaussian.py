@@ -61,11 +61,11 @@ class GaussianMask:
 
     def _distance(self, count: int, height: int, width: int, rng: RandomStream) -> tuple[Tensor, Tensor]:
         """d' C^-1 d `[B, 1, H, W]` in square pixels, and det C `[B, 1, 1, 1]`."""
-        device = rng.device.device
+        device = rng.place
         rows = torch.arange(height, device=device).view(1, 1, -1, 1) - rng.integers(height, count).view(-1, 1, 1, 1)
         columns = torch.arange(width, device=device).view(1, 1, 1, -1) - rng.integers(width, count).view(-1, 1, 1, 1)
         if not self.anisotropic:
-            return (rows.square() + columns.square()).float(), torch.ones(count, 1, 1, 1, device=device)
+            return (rows.square() + columns.square()).float(), rows.new_ones(count, 1, 1, 1, dtype=torch.float32)
         correlation = _LARGEST_CORRELATION * (2 * rng.uniform(count, 1, 1, 1) - 1)
         # The covariance's axes are the diagonals, of variance 1 + correlation and 1 - correlation.
         angle = 2 * math.pi * rng.uniform(count, 1, 1, 1) + math.pi / 4
@@ -104,7 +104,7 @@ class GMix(Blend):
         scale: Scale = "area",
         probability: float = 1.0,
         per: Literal["sample", "batch"] = "sample",
-        rng: RandomStream | int | None = None,
+        rng: RandomStream | torch.Generator | int | None = None,
     ) -> None:
         super().__init__(num_classes, GaussianMask(scale), alpha, probability, per, rng)
 
@@ -119,6 +119,6 @@ class AGMix(Blend):
         scale: Scale = "area",
         probability: float = 1.0,
         per: Literal["sample", "batch"] = "sample",
-        rng: RandomStream | int | None = None,
+        rng: RandomStream | torch.Generator | int | None = None,
     ) -> None:
         super().__init__(num_classes, GaussianMask(scale, anisotropic=True), alpha, probability, per, rng)

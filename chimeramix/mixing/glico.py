@@ -27,7 +27,7 @@ class CodeGenerator(Protocol):
 class GLICO(Mixer):
     """Replaces images by what lies between their code and that of another image of their class.
 
-    The label stays that of the image. Generated images are not augmented.
+    The label stays that of the image. Generated images are not augmented, and no gradient is recorded.
 
     Args:
         num_classes: K.
@@ -51,7 +51,7 @@ class GLICO(Mixer):
         steps: Sequence[float] = (0.1, 0.2, 0.3, 0.4),
         interpolation: Literal["slerp", "lerp"] = "slerp",
         include_self: bool = False,
-        rng: RandomStream | int | None = None,
+        rng: RandomStream | torch.Generator | int | None = None,
     ) -> None:
         super().__init__(num_classes, probability, rng)
         if per not in ("sample", "batch"):
@@ -82,17 +82,17 @@ class GLICO(Mixer):
             )
 
     @torch.no_grad()
-    def mix(self, batch: Batch) -> tuple[Tensor, Tensor]:
+    def mix_batch(self, batch: Batch) -> tuple[Tensor, Tensor]:
         rng = self.stream(batch.images.device)
         if self.per == "batch":
-            return super().mix(batch)
+            return super().mix_batch(batch)
         chosen = rng.uniform(len(batch)) < self.probability
         between = self._codes_between(batch, rng, len(batch))
 
         def generated(rows: Rows) -> Tensor:
             return self.generator.decode(between[rows], rng).to(batch.images.dtype)
 
-        return replace_rows(batch.images, chosen, generated), self.targets(batch.labels)
+        return replace_rows(batch.images, chosen, generated, rng.in_graph), self.targets(batch.labels)
 
     @torch.no_grad()
     def compose(self, batch: Batch, rng: RandomStream) -> tuple[Tensor, Tensor]:
@@ -104,7 +104,7 @@ class GLICO(Mixer):
         if batch.index is None:
             raise ValueError("GLICO needs the images' positions in the subset: call mix with a batch of the subset")
         draw = rng.integers(len(self.steps), draws, 1)
-        share = sum((draw == position) * step for position, step in enumerate(self.steps))
+        share = sum((draw == position).float() * step for position, step in enumerate(self.steps))
         assert isinstance(share, Tensor)
         own = self.generator.codes[batch.index]
         other = self.generator.codes[self.partners.index(batch, self.include_self)]

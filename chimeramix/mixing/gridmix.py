@@ -1,8 +1,10 @@
 """GridMix: within a crop, each cell of a grid shows a square of the partner.
 
 MiAMix (Liang et al. 2023) names Baek, Bang and Shim (2021) for it, who also train a second, local loss; but its tables
-take their accuracies from OpenMixup, whose "gridmix" are the masks of GridMixup. These are the masks here. The one
-deviation: crops larger than the image, 45 % of the draws there, are cut to the image instead of wrapping around.
+take their accuracies from OpenMixup, whose "gridmix" are the masks of GridMixup. These are the masks here, with three
+deviations. Crops that exceed the image, 45 % of the draws there, are cut to it; there, negative places wrap around or
+select nothing. A crop may touch the image's lower and right edges; there, only one as large as the image does. The
+crop's height follows from its width before that is rounded down; there, afterwards (and from an area rounded down).
 """
 
 from collections.abc import Sequence
@@ -82,6 +84,8 @@ class LatticeMask:
 class GridMix(Blend):
     """Masks of squares on a grid; see `LatticeMask` and `Blend` for the parameters."""
 
+    only_cuts = True
+
     def __init__(
         self,
         num_classes: int,
@@ -91,6 +95,6 @@ class GridMix(Blend):
         aspect: Sequence[float] = (0.5, 2.0),
         probability: float = 1.0,
         per: Literal["sample", "batch"] = "sample",
-        rng: RandomStream | int | None = None,
+        rng: RandomStream | torch.Generator | int | None = None,
     ) -> None:
         super().__init__(num_classes, LatticeMask(cells, area, aspect), alpha, probability, per, rng)

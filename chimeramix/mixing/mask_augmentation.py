@@ -50,9 +50,9 @@ class MaskAugmentation:
             return self.warp(masks[rows], rng)
 
         if self.smoothing > 0:
-            masks = replace_rows(masks, eligible & (rng.uniform(len(masks)) < self.smoothing), smoothed)
+            masks = replace_rows(masks, eligible & (rng.uniform(len(masks)) < self.smoothing), smoothed, rng.in_graph)
         if self.affine > 0:
-            masks = replace_rows(masks, eligible & (rng.uniform(len(masks)) < self.affine), warped)
+            masks = replace_rows(masks, eligible & (rng.uniform(len(masks)) < self.affine), warped, rng.in_graph)
         return masks
 
     def smooth(self, masks: Tensor, rng: RandomStream) -> Tensor:
@@ -75,8 +75,8 @@ class MaskAugmentation:
         matrix = torch.stack([cosine, cosine * shear - sine, sine, sine * shear + cosine], dim=1).view(-1, 2, 2)
         # Coordinates of affine_grid are shares of half the side.
         y, x = torch.meshgrid(
-            (torch.arange(height, device=masks.device) + 0.5) - height / 2,
-            (torch.arange(width, device=masks.device) + 0.5) - width / 2,
+            torch.arange(height, dtype=torch.float32, device=masks.device) + 0.5 - height / 2,
+            torch.arange(width, dtype=torch.float32, device=masks.device) + 0.5 - width / 2,
             indexing="ij",
         )
         with torch.autocast(masks.device.type, enabled=False):
@@ -84,6 +84,9 @@ class MaskAugmentation:
             source = source / torch.stack([x.new_full((), width / 2), x.new_full((), height / 2)])
             grid = source.view(-1, height, width, 2)
             return F.grid_sample(masks, grid, mode="bilinear", padding_mode="border", align_corners=False)
+
+    def __getstate__(self) -> dict[str, object]:
+        return {**self.__dict__, "_filters": {}}  # other processes have other devices
 
     @staticmethod
     def windows(side: int) -> list[int]:

@@ -15,13 +15,12 @@ import difflib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor
 
-from chimeramix.mixing.base import Mixer
-from chimeramix.mixing.blend import BlendMask, blend
+from chimeramix.mixing.blend import BlendMask, PairMixer
 from chimeramix.mixing.cutmix import BoxMask
 from chimeramix.mixing.fmix import FourierMask
 from chimeramix.mixing.gaussian import GaussianMask
@@ -46,7 +45,7 @@ def default_methods() -> dict[str, BlendMask]:
     }
 
 
-class MiAMix(Mixer):
+class MiAMix(PairMixer):
     """Algorithm 1, for all samples of a batch at once; parameters of the paper's Table 1 are the defaults.
 
     For each sample: its partner is another view of a random image of the batch, or of itself; k layers are drawn, the
@@ -76,6 +75,10 @@ class MiAMix(Mixer):
         ValueError: for values out of range, unknown names and weights that sum to 0.
     """
 
+    if TYPE_CHECKING:
+
+        def __call__(self, images: Tensor, labels: Tensor, second: Tensor | None = None) -> tuple[Tensor, Tensor]: ...
+
     def __init__(
         self,
         num_classes: int,
@@ -91,7 +94,7 @@ class MiAMix(Mixer):
         second_view: bool = True,
         probability: float = 1.0,
         views: Callable[[Tensor], Batch] | None = None,
-        rng: RandomStream | int | None = None,
+        rng: RandomStream | torch.Generator | int | None = None,
     ) -> None:
         super().__init__(num_classes, probability, rng)
         if not layers or min(layers) < 1:
@@ -146,15 +149,15 @@ class MiAMix(Mixer):
                 f"second must be like images, {images.dtype} {list(images.shape)}, "
                 f"got {second.dtype} {list(second.shape)}"
             )
-        return self.mix(replace(batch, second=second))
+        images, targets = self.mix(replace(batch, second=second))
+        return images, self.smooth(targets, labels)
 
-    @torch.no_grad()
-    def compose(self, batch: Batch, rng: RandomStream) -> tuple[Tensor, Tensor]:
+    def draw(self, batch: Batch, rng: RandomStream) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
         order = self._partners(len(batch), rng)
         partner = self._partner_images(batch, order)
-        mask, ratio = self.sample_masks(partner, rng)
-        targets = self.targets(batch.labels)
-        return blend(batch.images, partner, mask, targets, targets[order], ratio if self.label == "original" else None)
+        with torch.no_grad():
+            mask, ratio = self.sample_masks(partner, rng)
+        return order, partner, mask, ratio if self.label == "original" else None
 
     def sample_masks(self, partner: Tensor, rng: RandomStream) -> tuple[Tensor, Tensor]:
         """Merged masks `[B, 1, H, W]` float32 and the drawn ratios `[B]`, both of the first image."""
@@ -172,7 +175,7 @@ class MiAMix(Mixer):
             def made(rows: Rows, method: BlendMask = method) -> Tensor:
                 return method(ratio[rows], self._of_each_layer(partner, most, rows), rng)
 
-            masks = replace_rows(masks, chosen, made)
+            masks = replace_rows(masks, chosen, made, rng.in_graph)
             if method.augmentable:
                 eligible = eligible | chosen
         masks = self.augmentation(masks, eligible, rng).view(count, most, height, width)
@@ -187,7 +190,7 @@ class MiAMix(Mixer):
         number = sum((draw == position).long() * layers for position, layers in enumerate(self.layers))
         assert isinstance(number, Tensor)
         active = torch.arange(most, device=number.device) < number[:, None]
-        concentration = self.alpha * torch.cat([active, number[:, None]], dim=1)
+        concentration = self.alpha * torch.cat([active, number[:, None]], dim=1).float()
         return number, rng.dirichlet(concentration)[:, :most]
 
     def _kinds(self, count: int, rng: RandomStream) -> Tensor:

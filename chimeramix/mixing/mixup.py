@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+import torch
 from torch import Tensor
 
 from chimeramix.mixing.blend import Blend
@@ -29,6 +30,6 @@ class MixUp(Blend):
         alpha: float = 1.0,
         probability: float = 1.0,
         per: Literal["sample", "batch"] = "sample",
-        rng: RandomStream | int | None = None,
+        rng: RandomStream | torch.Generator | int | None = None,
     ) -> None:
         super().__init__(num_classes, ConstantMask(), alpha, probability, per, rng)

@@ -14,7 +14,7 @@ def may_look(values: Tensor) -> bool:
     return values.device.type == "cpu"
 
 
-def replace_rows(values: Tensor, chosen: Tensor, function: Callable[[Rows], Tensor]) -> Tensor:
+def replace_rows(values: Tensor, chosen: Tensor, function: Callable[[Rows], Tensor], all_rows: bool = False) -> Tensor:
     """`values` with `function(rows)` in the chosen samples.
 
     On a CPU the function gets the chosen rows only. On other devices it gets all: reading which rows are chosen would
@@ -24,8 +24,9 @@ def replace_rows(values: Tensor, chosen: Tensor, function: Callable[[Rows], Tens
         values: `[B, ...]`; not changed.
         chosen: `[B]` bool.
         function: from n rows to `[n, ...]`, broadcastable to the values.
+        all_rows: whether the function gets all rows on a CPU as well.
     """
-    if not may_look(values):
+    if all_rows or not may_look(values):
         return torch.where(chosen.view(-1, *[1] * (values.ndim - 1)), function(slice(None)), values)
     rows = chosen.nonzero().squeeze(1)
     if len(rows) == 0:

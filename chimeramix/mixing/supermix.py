@@ -23,7 +23,7 @@ class SuperMix(Mixer):
     """Replaces each image, with a given probability, by a random one of the pool; its target is the teacher's.
 
     The paper adds ten mixtures per image to the training set; here `probability` sets their share. Mixtures were
-    augmented when they were made and are not augmented again.
+    augmented when they were made and are not augmented again. No gradient is recorded.
 
     Args:
         num_classes: K.
@@ -35,7 +35,11 @@ class SuperMix(Mixer):
     """
 
     def __init__(
-        self, num_classes: int, generator: Pool, probability: float = 0.5, rng: RandomStream | int | None = None
+        self,
+        num_classes: int,
+        generator: Pool,
+        probability: float = 0.5,
+        rng: RandomStream | torch.Generator | int | None = None,
     ) -> None:
         super().__init__(num_classes, probability, rng)
         self.check_generator(generator)
@@ -57,7 +61,7 @@ class SuperMix(Mixer):
             )
 
     @torch.no_grad()
-    def mix(self, batch: Batch) -> tuple[Tensor, Tensor]:
+    def mix_batch(self, batch: Batch) -> tuple[Tensor, Tensor]:
         rng = self.stream(batch.images.device)
         chosen = rng.uniform(len(batch), 1) < self.probability
         images, targets = self.generator.draw(rng.integers(max(self.count, 1), len(batch)))

@@ -26,7 +26,7 @@ def runs(values: Tensor) -> list[int]:
 
 
 @pytest.mark.parametrize("size", [16, 24, 32, 64, 96])
-@pytest.mark.parametrize("cells", [1, 2, 4, 8])
+@pytest.mark.parametrize("cells", [1, 2, 4, 6, 8])
 @pytest.mark.parametrize("offset", ["batch", "sample"])
 def test_equals_enlarging_and_cropping_each_sample(size: int, cells: int, offset: str) -> None:
     """The same coins and offsets; torch's nearest neighbour enlarges to one block more, of which a window is cut."""
@@ -41,6 +41,15 @@ def test_equals_enlarging_and_cropping_each_sample(size: int, cells: int, offset
         large = F.interpolate(coins[sample][None, None].float(), size=(size + pad, size + pad), mode="nearest")
         top, left = offsets[0, sample], offsets[1, sample]
         assert torch.equal(mask[sample, 0], large[0, 0, top : top + size, left : left + size])
+
+
+def test_every_number_of_cells_on_every_size() -> None:
+    """Also where blocks are not whole numbers of pixels, as 6 cells on 64 positions are."""
+    for size in range(1, 100):
+        for cells in range(1, min(size, 12) + 1):
+            mask = GridMask(cells, "none")(batch_of(2), batch_of(2), size, RandomStream(3))
+            coins = RandomStream(3).integers(2, 2, cells, cells)[:, None].float()
+            assert torch.equal(mask, F.interpolate(coins, size=(size, size), mode="nearest")), (cells, size)
 
 
 @pytest.mark.parametrize("size", [16, 24, 32, 64, 96])

@@ -147,6 +147,14 @@ def test_a_mask_selects_something(select: str, maps: Tensor) -> None:
         assert masks.amax((1, 2)).min() == 1
 
 
+def test_a_thin_segment_may_fall_between_the_positions_of_a_small_mask() -> None:
+    """Column 1 of 16 is a segment, which nearest neighbour leaves out at 4 positions."""
+    stripes = torch.where(torch.arange(16) == 1, 0, 1).expand(3, 16, 16).clone()
+    assert sample_masks(SegmentMask("one", min_size=1), stripes, 16).amax((1, 2)).min() == 1
+    chosen = torch.stack([sample_masks(SegmentMask("one", min_size=1), stripes, 4, seed) for seed in range(20)])
+    assert set(chosen.mean((2, 3)).flatten().tolist()) == {0.0, 1.0}
+
+
 @pytest.mark.parametrize("select", ["range", "one"])
 def test_a_single_segment_is_selected_whole(select: str) -> None:
     assert sample_masks(SegmentMask(select), torch.zeros(3, 16, 16, dtype=torch.int16), 16).min() == 1

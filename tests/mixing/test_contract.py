@@ -1,12 +1,28 @@
 """What holds for every mixer that stands where torchvision's `v2.MixUp` does."""
 
 import copy
+from unittest.mock import Mock
 
 import pytest
 import torch
 from torch import Tensor
 
-from chimeramix.mixing import AGMix, Chain, CutMix, FMix, GMix, GridMix, Identity, MiAMix, Mixer, MixUp, SaliencyMix
+from chimeramix.mixing import (
+    AGMix,
+    Chain,
+    CutMix,
+    FMix,
+    GMix,
+    GridMix,
+    Identity,
+    MiAMix,
+    Mixer,
+    MixUp,
+    OneOf,
+    SaliencyMix,
+    Sometimes,
+)
+from chimeramix.mixing.blend import PairMixer
 
 MAKE = {
     "identity": lambda rng: Identity(3, rng=rng),
@@ -24,6 +40,8 @@ MAKE = {
     "miamix": lambda rng: MiAMix(3, rng=rng),
     "miamix sum": lambda rng: MiAMix(3, layers=[3], merge="sum", rng=rng),
     "miamix literal": lambda rng: MiAMix(3, ratio="literal", rng=rng),
+    "one of": lambda rng: OneOf(3, {"first": MixUp(3, rng=rng), "second": FMix(3, rng=rng)}, rng=rng),
+    "sometimes": lambda rng: Sometimes(CutMix(3, rng=rng), 0.9, rng=rng),
     # After MixUp images are still of one colour: after a mask with edges, areas would no longer say what is in them.
     "chain": lambda rng: Chain(3, {"first": MixUp(3, rng=rng), "second": MiAMix(3, rng=rng)}),
 }
@@ -109,13 +127,97 @@ def test_label_mass_is_pixel_mass_in_half_precision(name: str) -> None:
     torch.testing.assert_close(mixed.float().mean((2, 3)), targets, atol=1 / 256, rtol=0)
 
 
-def test_inputs_are_left_alone_and_carry_no_gradient(name: str) -> None:
+def test_inputs_are_left_alone(name: str) -> None:
     images, labels = pictures(8)
     before = images.clone(), labels.clone()
     mixed, targets = mixer(name)(images, labels)
     torch.testing.assert_close((images, labels), before, rtol=0, atol=0)
     assert not mixed.requires_grad
     assert not targets.requires_grad
+
+
+def test_gradients_pass(name: str) -> None:
+    """Given its draws a mixer is linear, y = M x, so the gradient of <y, g> is M' g, and <M x, g> = <x, M' g>."""
+    images, labels = pictures(8)
+    images, soft = images.double().requires_grad_(), torch.eye(3)[labels].requires_grad_()
+    generator = torch.Generator().manual_seed(1)
+    mixed, targets = mixer(name)(images, soft)
+    for inputs, outputs in ((images, mixed), (soft, targets)):
+        weight = torch.randn(outputs.shape, generator=generator, dtype=outputs.dtype)
+        product = (outputs * weight).sum()
+        (gradient,) = torch.autograd.grad(product, inputs)
+        torch.testing.assert_close((inputs * gradient).sum(), product, rtol=1e-5, atol=1e-5)
+
+
+def test_the_default_dtype_changes_nothing(name: str) -> None:
+    batch = pictures(8)
+    expected = mixer(name)(*batch)
+    torch.set_default_dtype(torch.float64)
+    try:
+        made = mixer(name)(*batch)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    torch.testing.assert_close(made, expected, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("name", ["mixup", "cutmix per batch", "fmix", "miamix"])
+def test_a_generator_is_as_good_as_its_seed(name: str) -> None:
+    generator = torch.Generator().manual_seed(4)
+    torch.testing.assert_close(MAKE[name](generator)(*pictures(8)), mixer(name, 4)(*pictures(8)), rtol=0, atol=0)
+
+
+def test_evaluation_and_switching_off_pass_the_batch(name: str) -> None:
+    images, labels = pictures(8)
+    evaluated, off = mixer(name).eval(), mixer(name)
+    off.mixup_enabled = False
+    for passing in (evaluated, off):
+        mixed, targets = passing(images, labels)
+        assert mixed is images
+        assert torch.equal(targets, torch.eye(3)[labels])
+    off.mixup_enabled = True
+    torch.testing.assert_close(off(images, labels), mixer(name)(images, labels), rtol=0, atol=0)  # nothing was drawn
+
+
+def test_label_smoothing(name: str) -> None:
+    """As timm smooths class numbers: off = s / K, on = 1 - s + off, before mixing. Soft labels stay as they are."""
+    images, labels = pictures(8)
+    smooth = mixer(name)
+    smooth.label_smoothing = 0.1
+    on_off = torch.full((8, 3), 0.1 / 3).scatter_(1, labels[:, None], 1 - 0.1 + 0.1 / 3)
+    torch.testing.assert_close(smooth(images, labels), mixer(name)(images, on_off))
+    soft = torch.eye(3)[labels]
+    smooth, plain = mixer(name), mixer(name)
+    smooth.label_smoothing = 0.1
+    torch.testing.assert_close(smooth(images, soft), plain(images, soft), rtol=0, atol=0)
+
+
+def test_bytes_where_pixels_are_only_cut(name: str) -> None:
+    images = torch.randint(256, (8, 3, 16, 16), generator=torch.Generator().manual_seed(2), dtype=torch.uint8)
+    labels = pictures(8)[1]
+    made = mixer(name)
+    if not made.only_cuts:
+        with pytest.raises(ValueError, match="images must be a float tensor"):
+            made(images, labels)
+        return
+    mixed, targets = made(images, labels)
+    assert mixed.dtype == torch.uint8
+    torch.testing.assert_close((mixed.float(), targets), mixer(name)(images.float(), labels), rtol=0, atol=0)
+
+
+def test_details_are_those_of_the_call(name: str) -> None:
+    images, labels = pictures(8)
+    made = mixer(name)
+    if not isinstance(made, PairMixer):
+        pytest.skip("mixes no pairs of a batch itself")
+    mixed, targets, mask, ratio, partner = made.detailed(images, labels)
+    torch.testing.assert_close((mixed, targets), mixer(name)(images, labels), rtol=0, atol=0)
+    torch.testing.assert_close(mixed, mask * images + (1 - mask) * images[partner])
+    one_hot = torch.eye(3)[labels]
+    torch.testing.assert_close(targets, ratio[:, None] * one_hot + (1 - ratio[:, None]) * one_hot[partner])
+    one, other = made.detailed(images, labels), made.eval().detailed(images, labels)
+    assert one.mask.shape[2:] in (other.mask.shape[2:], (16, 16))
+    assert (other.mask == 1).all()
+    assert other.partner.tolist() == list(range(8))
 
 
 def test_class_numbers_and_one_hot_rows_are_the_same(name: str) -> None:
@@ -162,15 +264,23 @@ def test_a_probability_of_zero_changes_nothing() -> None:
     assert torch.equal(targets, torch.eye(3)[labels])
 
 
-def test_two_unseeded_mixers_do_not_draw_the_same() -> None:
+@pytest.mark.parametrize("one", [MixUp, CutMix, MiAMix])
+@pytest.mark.parametrize("other", [MixUp, CutMix, MiAMix])
+def test_two_unseeded_mixers_do_not_draw_the_same(one: type[Mixer], other: type[Mixer]) -> None:
     batch = colours(16)
-    assert not torch.equal(MixUp(3)(*batch)[1], GMix(3)(*batch)[1])
+    assert not torch.equal(one(3)(*batch)[1], other(3)(*batch)[1])
+
+
+@pytest.mark.parametrize("rng", ["0", 0.5, True])
+def test_what_is_no_source_of_numbers_is_refused(name: str, rng: object) -> None:
+    with pytest.raises(ValueError, match=r"rng must be a seed, a torch\.Generator on the CPU or None"):
+        MAKE[name](rng)
 
 
 @pytest.mark.parametrize(
     ("images", "labels", "message"),
     [
-        (torch.zeros(2, 3, 8, 8, dtype=torch.uint8), torch.zeros(2, dtype=torch.int64), "images must be a float"),
+        (torch.zeros(2, 3, 8, 8, dtype=torch.int16), torch.zeros(2, dtype=torch.int64), "images must be a float"),
         (torch.zeros(3, 8, 8), torch.zeros(3, dtype=torch.int64), "images must be a float"),
         (torch.zeros(2, 3, 8, 8), torch.zeros(3, dtype=torch.int64), r"labels must be int64 .* \[2\]"),
         (torch.zeros(2, 3, 8, 8), torch.zeros(2, dtype=torch.int32), "labels must be int64"),
@@ -181,3 +291,9 @@ def test_what_is_no_batch_is_refused_in_a_line(name: str, images: Tensor, labels
     with pytest.raises(ValueError, match=message) as error:
         mixer(name)(images, labels)
     assert "\n" not in str(error.value)
+
+
+def test_a_gpus_generator_is_refused(name: str) -> None:
+    generator = Mock(spec=torch.Generator, device=torch.device("cuda", 0))
+    with pytest.raises(ValueError, match="rng must be a generator on the CPU"):
+        MAKE[name](generator)

@@ -1,0 +1,43 @@
+"""Mixers for batches that are dictionaries, tuples or other nests of tensors, as torchvision's mixers take them."""
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+
+from chimeramix.mixing.base import Mixer
+
+
+class Structured(nn.Module):
+    """Finds images and labels in a batch of any structure and puts back what the mixer makes of them.
+
+    The images are the first tensor of four dimensions; everything else but the labels comes back as it is.
+
+    Args:
+        mixer: what is applied.
+        labels_getter: from the batch to its labels, which must be one of its tensors, as for torchvision's `v2.MixUp`:
+            `lambda batch: batch["label"]`.
+
+    Raises:
+        ValueError: when called, for a batch without images or whose labels are none of its tensors.
+    """
+
+    def __init__(self, mixer: Mixer, labels_getter: Callable[[Any], Tensor]) -> None:
+        super().__init__()
+        self.mixer = mixer
+        self.labels_getter = labels_getter
+
+    def forward(self, *inputs: Any) -> Any:
+        """One batch, or its parts as arguments; returned in the same structure."""
+        batch = inputs if len(inputs) > 1 else inputs[0]
+        labels = self.labels_getter(batch)
+        leaves, structure = pytree.tree_flatten(batch)
+        places = [place for place, leaf in enumerate(leaves) if leaf is labels]
+        images = [place for place, leaf in enumerate(leaves) if isinstance(leaf, Tensor) and leaf.ndim == 4]
+        if not places or not images:
+            raise ValueError(
+                "the batch must hold images [batch, channels, height, width] and what labels_getter returns"
+            )
+        leaves[images[0]], leaves[places[0]] = self.mixer(leaves[images[0]], labels)
+        return pytree.tree_unflatten(leaves, structure)
