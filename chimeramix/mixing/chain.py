@@ -23,7 +23,6 @@ class Several(Mixer):
         self._in_order = list(mixers.values())
         self.mixers = nn.ModuleList(self._in_order)
         self.only_cuts = all(mixer.only_cuts for mixer in self._in_order)
-        self.mask = next((mixer.mask for mixer in self._in_order if mixer.mask is not None), None)
 
     def check(self, image_size: int) -> None:
         for mixer in self._in_order:

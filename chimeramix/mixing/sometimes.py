@@ -22,7 +22,6 @@ class Sometimes(Mixer):
         super().__init__(mixer.num_classes, probability, rng)
         self.mixer = mixer
         self.only_cuts = mixer.only_cuts
-        self.mask = mixer.mask
 
     def check(self, image_size: int) -> None:
         self.mixer.check(image_size)
