@@ -69,6 +69,7 @@ class GeneratorTraining:
 
     def end_epoch(self, epoch: int) -> dict[str, Any]:
         if epoch == self.epochs or (self._pictures_every and epoch % self._pictures_every == 0):
+            self.generator.settle()
             path = picture_path(self._folder, epoch)
             self._draw(path, f"epoch {epoch} of {self.epochs}")
             self._on_picture("pictures", path)
