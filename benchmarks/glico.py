@@ -25,12 +25,12 @@ from chimeramix.types import Batch, Subset
 
 PER_CLASS = 5
 EPOCH_STEPS = 3
-PUBLISHED = ["generator.classifier_gradient=full", "generator.optimizer_state=cleared"]
+FULL = "generator.classifier_gradient=full"
 VARIANTS = {
     "default": [],
     "no classifier": ["generator.gamma=0"],
-    "published": PUBLISHED,
-    "neither, L1 on [0, 1]": ["generator.classifier_gradient=full", "generator.reconstruction_weight=1"],
+    "published": [FULL, "generator.optimizer_state=cleared"],
+    "full gradient, state kept, L1 on [0, 1]": [FULL, "generator.reconstruction_weight=1"],
 }
 
 
