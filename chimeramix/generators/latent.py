@@ -1,6 +1,7 @@
 """Latent codes on the unit sphere and the networks that decode them (GLICO: Azuri & Weinshall 2021, published code).
 
-Weights are initialised as in the published code: Xavier normal with gain sqrt(2).
+Weights are initialised as in the published code, Xavier normal with gain sqrt(2); biases start at 0, where the
+published code leaves them at PyTorch's random ones.
 """
 
 import math
