@@ -29,7 +29,7 @@ class VGG16Loss(nn.Module):
         weights: file with torchvision's weights, such as `vgg16-397923af.pth`.
 
     Raises:
-        ValueError: where the file isn't there or holds something else.
+        ValueError: where the file does not exist or holds something else.
     """
 
     mean: Tensor
@@ -42,7 +42,7 @@ class VGG16Loss(nn.Module):
         if weights is None:
             raise ValueError(
                 "weights is not set: name a file with torchvision's VGG-16 (vgg16-397923af.pth), which was trained on "
-                "ImageNet and thus is extra data"
+                "ImageNet and therefore is extra data"
             )
         if not Path(weights).expanduser().is_file():
             raise ValueError(

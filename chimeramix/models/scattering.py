@@ -111,7 +111,7 @@ class Scattering(nn.Module):
         return torch.fft.fft2(morlet).real
 
     def _low_pass(self, height: int, width: int, device: torch.device) -> Tensor:
-        """`[height, width]`: the Fourier transform of a Gaussian of width 0.8 * 2^(J - 1), which isn't learned."""
+        """`[height, width]`: the Fourier transform of a Gaussian of width 0.8 * 2^(J - 1), which is not learned."""
         y, x = _grid(height, width, device)
         sigma = 0.8 * 2 ** (self.scales - 1)
         gaussian = torch.exp(-(x.square() + y.square()) / (2 * sigma**2)).sum(0) / (2 * math.pi * sigma**2)
