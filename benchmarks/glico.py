@@ -61,7 +61,7 @@ def trained(subset: Subset, steps: int, batch_size: int, words: list[str]) -> di
         if step == steps:
             running = error(generator, images)
             modes = {"training": error(generator, images, training=True), "evaluation, running averages": running}
-        if step % 40 == 0 or step == steps:
+        if step % 50 == 0 or step == steps:
             generator.settle()
             errors[step] = error(generator, images)
     return {"rmse": errors, "rmse_by_mode": {**modes, "evaluation": errors[steps]}}
@@ -85,8 +85,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--root", required=True, help="folder with train/CLASS/*")
     parser.add_argument("--sizes", type=int, nargs="+", default=[32, 64, 96])
-    parser.add_argument("--steps", type=int, default=120)
-    parser.add_argument("--batch-size", type=int, default=10)
+    parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--variants", nargs="+", choices=list(VARIANTS), default=list(VARIANTS))
     options = parser.parse_args()
     results: dict[str, Any] = {}

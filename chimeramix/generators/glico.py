@@ -7,9 +7,9 @@ disagree, a parameter decides.
 One default departs from both. At first all decoded images are nearly alike, and the batch normalisation of the weak
 classifier enlarges what little distinguishes them: its gradient on the images is hundreds of times that of the
 reconstruction, and Adam's second moment remembers it for thousands of steps, in which the decoder hardly learns. Here
-the classifier's gradient on the images is never longer than that of the reconstruction (`classifier_gradient`). The
-published code recovers by another way, which it does not explain: it makes new optimisers before every epoch
-(`optimizer_state`). `python -m benchmarks.glico` compares them.
+the gradient of the cross entropy on the images, before it is weighted, is never longer than that of the reconstruction
+(`classifier_gradient`). The published code recovers in another way, which it does not explain: it makes new optimisers
+before every epoch (`optimizer_state`). `python -m benchmarks.glico` compares them.
 
 Not reproduced of the published code: a second optimiser on the codes (SGD), a second softmax before the cross entropy,
 a schedule of the classifier's rate that counts the batches of an epoch, and random codes that begin at 0.01 times the
@@ -52,9 +52,9 @@ class GlicoGenerator(Generator):
         reconstruction_weight: of pixels and perceptual loss together. 2 makes absolute differences those of images in
             [-1, 1], which the published code compares (`VGG16Loss` knows images in [0, 1] only).
         gamma: weight of the weak classifier's cross entropy (published code: 0.5); 0 does without.
-        classifier_gradient: `limited` shortens the gradient of the weak classifier's loss, times gamma, on a batch of
-            images to the length of the reconstruction's where it is longer; `full` leaves it as it is (published code).
-            For a classifier of pixels; that of codes has no gradient on images.
+        classifier_gradient: `limited` shortens the gradient of the cross entropy on a batch of images to the length of
+            the reconstruction's where it is longer, before it is weighted with gamma; `full` leaves it as it is
+            (published code). For a classifier of pixels; that of codes has no gradient on images.
         optimizer_state: `kept` through the training, or `cleared` before every epoch, of all three optimisers
             (published code).
         classifier: judges the decoded `pixels`, or the `latent` codes (ablation).
@@ -166,7 +166,7 @@ class GlicoGenerator(Generator):
             if judged:
                 to_judge = codes if self._judges == "latent" else images
                 if self._limits:
-                    images, to_judge = LimitedGradient.apply(images)
+                    images, to_judge = LimitedGradient.apply(images, self.gamma)
                 logits = self.classifier(to_judge)
         images = images.to(target.dtype)
         losses["pixels"] = F.l1_loss(images, target)
@@ -222,20 +222,22 @@ class GlicoGenerator(Generator):
 
 
 class LimitedGradient(torch.autograd.Function):
-    """Hands on images `[B, ...]` twice; the gradient of the second use is shortened to the length of the first's where
-    it is longer (Euclidean length over the whole batch). Needs no host synchronisation and no second backward pass."""
+    """Hands on images `[B, ...]` twice; the gradient of the second use is shortened to `share` times the length of the
+    first's where it is longer (Euclidean length over the whole batch). Needs no host synchronisation and no second
+    backward pass."""
 
     @staticmethod
-    def forward(ctx: Any, images: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(ctx: Any, images: Tensor, share: float) -> tuple[Tensor, Tensor]:
+        ctx.share = share
         return images.view_as(images), images.view_as(images)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         first, second = gradients
         dtype = torch.promote_types(first.dtype, torch.float32)  # squares overflow in fp16
         limit, length = (torch.linalg.vector_norm(gradient, dtype=dtype) for gradient in gradients)
-        share = (limit / length.clamp(min=torch.finfo(dtype).tiny)).clamp(max=1)
-        return first + (second * share).to(first.dtype)
+        factor = (ctx.share * limit / length.clamp(min=torch.finfo(dtype).tiny)).clamp(max=1)
+        return first + (second * factor).to(first.dtype), None
 
 
 def _constant(share: float) -> float:
