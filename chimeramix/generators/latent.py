@@ -207,9 +207,9 @@ class LatentNetwork(nn.Module):
         """Gives the decoder's batch normalisations, as their running statistics, the means over all codes, in batches
         as in training: with them the network makes in evaluation mode what it was trained to make.
 
-        The published code leaves the network in training mode, where an image depends on those of its batch. The
-        running averages of the training would not do: at the momentum of 0.001 they still hold what they began with
-        after thousands of steps. Draws from a random stream of its own; does nothing where nothing is normalised.
+        The published code stays in training mode, where an image depends on those of its batch. The running averages
+        of the training, at the momentum of 0.001, keep a part of their first values for thousands of steps. Draws from
+        a random stream of its own; does nothing where nothing is normalised.
         """
         rng = RandomStream(0, self.codes.device)
         batches = (self._with_noise(codes, rng) for codes in self.codes.split(batch_size))
