@@ -1,9 +1,9 @@
 """How well GLICO reconstructs after few steps: `python -m benchmarks.glico --root DIR [--sizes 32 64 96]`.
 
 Trains on 5 images a class of `DIR/train/CLASS/*`, scaled to each size, with the weak classifier's gradient treated in
-several ways, and compares with the root of the mean squared error in [0, 1] of a constant image, each channel's mean.
-Also compares what the batch normalisation makes of the decoder in either mode. An epoch has 3 steps, as the recipe of STL-10 gives at
-5 images a class; the rate falls as it does there.
+several ways, and compares the root of the mean squared error in [0, 1] with that of a constant image, each channel's
+mean; at the end also between the modes of the batch normalisation. An epoch has 3 steps, as the recipe of STL-10 gives
+at 5 images a class; the rate falls as it does there.
 """
 
 import argparse
