@@ -79,6 +79,22 @@ class Optimisation:
         self._steps += 1
         self._set_learning_rates()
 
+    @property
+    def steps(self) -> int:
+        """Steps done."""
+        return self._steps
+
+    def forget(self) -> None:
+        """Clears the moments and momenta, as a new optimiser would have them; learning rates and schedule go on.
+
+        In place, because recorded steps know the tensors by their addresses. Fused SGD, Adam and AdamW start from
+        zeros as they start without a state.
+        """
+        for kept in self._optimizer.state.values():
+            for value in kept.values():
+                if isinstance(value, Tensor):
+                    value.zero_()
+
     def _set_capturable(self) -> None:
         for group in self._optimizer.param_groups:
             if "capturable" in group:

@@ -11,7 +11,7 @@ class Compose:
     """Applies augmentations in the order in which they are listed.
 
     Args:
-        steps: augmentations by name. The names are for configurations: `augment.steps.flip_crop.padding=2` replaces one
+        steps: augmentations by name. The names serve configurations: `augment.steps.flip_crop.padding=2` replaces one
             value of one step.
     """
 
@@ -25,7 +25,7 @@ class Compose:
 
     @property
     def recordable(self) -> bool:
-        """Whether a CUDA graph can repeat this: nothing is decided on the host."""
+        """Whether a CUDA graph can repeat this: no step decides anything on the host."""
         return all(getattr(step, "recordable", True) for step in self.steps.values())
 
     def __call__(self, images: Tensor, segments: Tensor | None, rng: RandomStream) -> tuple[Tensor, Tensor | None]:

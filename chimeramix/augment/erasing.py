@@ -10,13 +10,14 @@ from torch import Tensor
 
 from chimeramix.streams import RandomStream
 
-_TRIES = 16  # rectangles per image; the published code tries 100, and one in 20 does not fit
+_TRIES = 16  # rectangles per image, of which one in 20 does not fit; the published code tries 100
 
 
 class Cutout:
     """Cutout (DeVries & Taylor 2017): one square is set to 0, the data set's mean.
 
-    The centre is uniform over the pixels and the border cuts the square off, so it is often smaller.
+    The centre is uniform over the pixels and the border cuts the square off, so it is often smaller. A square of odd
+    size has just that side; the published code makes it one pixel smaller.
 
     Args:
         size: side of the square in pixels (16 for CIFAR-10, 8 for CIFAR-100, 24 for STL-10).

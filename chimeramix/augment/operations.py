@@ -1,7 +1,7 @@
 """The image operations of AutoAugment and TrivialAugment, batched, with torchvision's pixels.
 
 An operation has two halves. On the host, a magnitude becomes at most six numbers, the settings. On the device, a kernel
-applies the settings of n samples to their images; it never asks the device anything. Reference:
+applies the settings of n samples to their images, without a host synchronisation. Reference:
 `torchvision.transforms.v2.functional` on uint8 tensors, nearest interpolation, zero fill.
 """
 
@@ -64,7 +64,7 @@ def apply_operations(
 
 
 def to_device(values: Tensor, device: torch.device) -> Tensor:
-    """A host tensor on the device, without waiting for the copy. Pinned memory is recycled only after the copy."""
+    """A host tensor on the device, without a synchronisation. Pinned memory is recycled only after the copy."""
     if device.type != "cuda":
         return values.to(device)
     return values.pin_memory().to(device, non_blocking=True)
@@ -77,7 +77,7 @@ def _keep(images: Tensor, segments: Tensor | None, settings: Tensor) -> tuple[Te
 def _warp(images: Tensor, segments: Tensor | None, settings: Tensor) -> tuple[Tensor, Tensor | None]:
     """Takes every pixel from the place that the settings, an inverse affine matrix, name.
 
-    From outside the image comes 0. Segments have no label for nothing: there they continue the nearest border pixel.
+    Outside the image pixels are 0. Segments have no label for that: there they continue the nearest border pixel.
     """
     source, inside = _sources(settings, images.shape[-1])
     pixels = images.flatten(2).gather(2, source[:, None].expand(-1, images.shape[1], -1))
@@ -134,7 +134,7 @@ def _blend(images: Tensor, others: Tensor, settings: Tensor) -> Tensor:
 def _grey(images: Tensor) -> Tensor:
     """Luma `[n, 1, S, S]`, whole numbers in float32."""
     red, green, blue = images.split(1, dim=1)
-    # Made on the device: copying a number to it would wait.
+    # Made on the device: copying a number to it would synchronise.
     of_green, of_blue = (torch.full((), weight, device=images.device) for weight in (0.587, 0.114))
     return _add_scaled(_add_scaled(red * 0.2989, of_green, green), of_blue, blue).floor_()
 
@@ -169,7 +169,7 @@ def _posterize(images: Tensor, settings: Tensor) -> Tensor:
 
 
 def _solarize(images: Tensor, settings: Tensor) -> Tensor:
-    # Pixels are whole numbers: comparing with the next one spares a float copy of the images.
+    # Pixels are whole numbers: comparing with the next whole number needs no float copy of the images.
     return torch.where(images >= settings[0].ceil().to(torch.uint8), ~images, images)
 
 

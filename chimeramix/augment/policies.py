@@ -1,6 +1,6 @@
 """TrivialAugment (Müller and Hutter 2021) and AutoAugment (Cubuk et al. 2019), batched, as in torchvision.
 
-Which operation a sample gets is drawn on the host: the program must know it, and would otherwise wait for the device.
+Each sample's operation is drawn on the host: drawn on the device, it would have to be read back, a synchronisation.
 """
 
 from typing import Literal, NamedTuple
@@ -31,7 +31,7 @@ class Draw(NamedTuple):
 class _Policy:
     """Draws operations and applies them; subclasses say what is drawn and which magnitudes the levels stand for."""
 
-    recordable = False  # the host draws, so that only the operations drawn are computed
+    recordable = False  # the host draws, so that only the drawn operations are computed
 
     def __init__(self) -> None:
         self._settings: dict[int, Tensor] = {}
@@ -41,14 +41,14 @@ class _Policy:
         raise NotImplementedError
 
     def draw(self, batch: int, generator: torch.Generator) -> list[Draw]:
-        """What is applied in turn to a batch; always the same number of draws, whatever comes of them."""
+        """What is applied in turn to a batch; the number of draws does not depend on their outcome."""
         raise NotImplementedError
 
     def __call__(self, images: Tensor, segments: Tensor | None, rng: RandomStream) -> tuple[Tensor, Tensor | None]:
         """Takes `[B, 3, S, S]` uint8 and `[B, S, S]`; raises `ValueError` for other images.
 
-        Geometric operations move segments along with the images. What comes from outside an image is 0; segments have
-        no label for that and continue the nearest border pixel.
+        Geometric operations move segments along with the images. Pixels from outside an image are 0; segments
+        have no label for that and continue the nearest border pixel.
         """
         if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1:] != (3, images.shape[2], images.shape[2]):
             raise ValueError(
@@ -128,7 +128,7 @@ class AutoAugment(_Policy):
     """One of 25 learned pairs of operations per image: torchvision's `AutoAugment`.
 
     The pair is uniform; each of its two operations is applied with a probability and a strength of its own, with a
-    fair sign. The pairs were learned on the whole of a data set: results on a small part of it owe something to that.
+    fair sign. The pairs were learned on a whole data set, so a training on a part of it profits from the rest.
 
     Args:
         policy: the data set that the pairs were learned on; `cifar10` for ciFAIR, `imagenet` for STL-10.

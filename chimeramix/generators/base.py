@@ -22,7 +22,7 @@ class Stateful(Protocol):
 class Generator(ABC):
     """A generator that can be trained on images, or on pairs of same-class images.
 
-    Training calls `begin` and `prepare` once, then `step` and `advance` in turn, and `finish` after the last step.
+    Training calls `begin` and `prepare` once, then `step` and `advance` in turn, and `settle` after the last step.
     A subclass spells out all of its parameters, because its signature is the schema of its configuration file.
 
     Args:
@@ -92,9 +92,15 @@ class Generator(ABC):
     def advance(self) -> None:
         """The host's part of a step, after the device's: learning rates, counting."""
 
+    def settle(self) -> None:
+        """Brings the network into the state in which a classifier uses it: before a picture and after the last step.
+        Leaves the rest of the training as it would be without. By default there is nothing to do."""
+        return
+
     @abstractmethod
     def preview(self, first: Batch, partner: Batch, rng: RandomStream) -> dict[str, Tensor]:
-        """Columns of a picture by title, each `[B, 3, S, S]`, normalised as the training images."""
+        """Columns of a picture by title, each `[B, 3, S, S]`, normalised as the training images: what a classifier
+        gets of the generator, where `settle` came before."""
 
     @abstractmethod
     def parts(self) -> dict[str, Stateful]:

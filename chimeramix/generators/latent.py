@@ -1,6 +1,7 @@
 """Latent codes on the unit sphere and the networks that decode them (GLICO: Azuri & Weinshall 2021, published code).
 
-Weights are initialised as in the published code: Xavier normal with gain sqrt(2).
+Weights are initialised as in the published code, Xavier normal with gain sqrt(2); biases start at 0, where the
+published code leaves them at PyTorch's random ones.
 """
 
 import math
@@ -10,6 +11,7 @@ from typing import Any, Literal
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.optim.swa_utils import update_bn
 
 from chimeramix.generators.normalisation import Normalisation
 from chimeramix.streams import RandomStream
@@ -128,7 +130,8 @@ class LatentNetwork(nn.Module):
     Args:
         image_size: S, see `decoder`.
         latent_dim: d.
-        noise: `concatenated` to the code, after a linear layer of its own (published code); `added` to it; or `none`.
+        noise: `concatenated` to the code, after a linear layer of its own (published code, whose commands ask for it
+            with CIFAR and not with CUB); `added` to it; or `none`.
         noise_size: values of the concatenated noise.
         noise_sigma: standard deviation of the noise; the paper gives none, the published code 0.15.
         mean, std: of the data set's normalisation, per channel.
@@ -186,14 +189,31 @@ class LatentNetwork(nn.Module):
 
     def generate(self, codes: Tensor, rng: RandomStream) -> Tensor:
         """Images `[B, 3, S, S]` in [0, 1] from codes `[B, d]`, with fresh noise."""
+        images: Tensor = self.decoder(self._with_noise(codes, rng))
+        return images
+
+    def _with_noise(self, codes: Tensor, rng: RandomStream) -> Tensor:
+        """What the decoder takes: normalised codes and their noise."""
         if self.noise == "added":
             codes = codes + self.noise_sigma * rng.normal(*codes.shape)
         codes = F.normalize(codes, dim=1)
         if self.noise_layer is not None:
             noise = self.noise_sigma * rng.normal(len(codes), self.noise_size)
             codes = torch.cat([codes, self.noise_layer(noise)], dim=1)
-        images: Tensor = self.decoder(codes)
-        return images
+        return codes
+
+    @torch.no_grad()
+    def estimate_statistics(self, batch_size: int) -> None:
+        """Gives the decoder's batch normalisations, as their running statistics, the means over all codes, in batches
+        as in training: with them the network makes in evaluation mode what it was trained to make.
+
+        The published code stays in training mode, where an image depends on those of its batch. The running averages
+        of the training, at the momentum of 0.001, keep a part of their first values for thousands of steps. Draws from
+        a random stream of its own; does nothing where nothing is normalised.
+        """
+        rng = RandomStream(0, self.codes.device)
+        batches = (self._with_noise(codes, rng) for codes in self.codes.split(batch_size))
+        update_bn(batches, self.decoder)
 
     def decode(self, codes: Tensor, rng: RandomStream) -> Tensor:
         """Normalised images `[B, 3, S, S]` float32 from codes `[B, d]`, with fresh noise."""

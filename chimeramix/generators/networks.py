@@ -93,11 +93,11 @@ class ChimeraNetwork(nn.Module):
         split: how many of them the encoder gets, 0 to `blocks`: features are mixed after this many. The decoder gets
             the rest.
         decoder_blocks: `applied` (paper) or `discarded` (published code: the decoder's residual blocks do not
-            contribute to its output, so here they don't exist).
+            contribute to its output, so here there are none).
 
     Attributes:
         encoder, decoder: the two parts.
-        image_size: side of the square images that the network is trained for; written by whoever trains it.
+        image_size: side of the square images that the network is trained for; set by the training.
 
     Raises:
         ValueError: for values out of range.

@@ -1,8 +1,8 @@
-"""SuperMix (Dabouei et al. 2021): masks optimised against a teacher decide what of two images is mixed.
+"""SuperMix (Dabouei et al. 2021): two images are mixed under masks that are optimised against a teacher.
 
 A teacher is trained on the subset, as a plain classifier; then mixtures are made once, with the teacher's predictions
-as targets, and stored. Numbers are those of the published code. No image and no label outside the subset is used: a
-teacher trained on more would leak it.
+as targets, and stored. Numbers are those of the published code. The teacher sees no image and no label outside the
+subset: it would pass on what it learned from them.
 """
 
 from collections.abc import Callable
@@ -41,7 +41,7 @@ class SuperMixGenerator(Generator):
         sigma: of the Gaussian that smooths gradients.
         iterations: most steps per batch.
         tolerance: a batch is finished once at most this share of it is open. A mixture is done when the teacher's two
-            most likely classes are the two that it was made of; what is still open then is thrown away.
+            most likely classes are the two that it was made of; mixtures that are still open are discarded.
 
     Raises:
         ValueError: for values out of range.

@@ -27,7 +27,7 @@ class CosineLoss(nn.Module):
     """Mean over the batch of `1 - cos(logits, targets)`; for a one-hot target of class y that is
     `1 - logits[y] / ||logits||` (Barz & Denzler 2020, Equation 3).
 
-    The prediction is the largest logit, as ever. Gradients are much smaller than those of cross entropy.
+    The prediction is the largest logit, as usual. Gradients are much smaller than those of cross entropy.
     """
 
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
@@ -41,7 +41,7 @@ class CosineCrossEntropyLoss(nn.Module):
     """The cosine loss plus a small cross entropy on a layer of its own (Barz & Denzler 2020, section 3.2).
 
     The normalised logits pass a ReLU, a batch normalisation and a linear layer into the cross entropy; the layers are
-    trained along. The prediction stays the largest logit.
+    trained with the classifier. The prediction stays the largest logit.
 
     Args:
         num_classes: K.

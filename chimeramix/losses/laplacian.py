@@ -1,8 +1,8 @@
 """The perceptual loss of ChimeraMix (Reinders et al. 2022, section 3.1), in place of a pretrained network's features.
 
 The pyramid is Burt & Adelson's (1983); the number of levels, the borders and the sum without weights follow the
-published code. No deviation in value, but in the way: the pyramid is linear, so that of the difference of both images
-is built instead of two, and its filters are applied as matrices, because the gradient of CUDA's reflection padding is
+published code. The values are the same, computed another way: the pyramid is linear, so one pyramid of the images'
+difference replaces two, and its filters are applied as matrices, because the gradient of CUDA's reflection padding is
 not reproducible to the bit.
 """
 
@@ -20,8 +20,8 @@ class LaplacianPyramidLoss(nn.Module):
 
     A level is the image minus its reduced and enlarged self. Reduction blurs with the 5x5 binomial kernel under
     reflection and keeps every second pixel; enlargement puts zeros in between and blurs with 4 times the kernel. What
-    remains below the last level is not compared, so a constant offset costs nothing: this loss holds structure, and
-    colours need another term.
+    remains below the last level is not compared, so a constant offset costs nothing: this loss compares structure,
+    and colours need another term.
 
     Args:
         levels: of the pyramid, at least 1; 3 in ChimeraMix (64, 32 and 16 pixels).

@@ -17,14 +17,19 @@ _SMALLEST = 16  # four poolings lie before conv5_2
 class VGG16Loss(nn.Module):
     """Sum over five levels of the mean absolute difference of features.
 
-    Levels have equal weights, where the paper speaks of a usually weighted average without giving weights. Unlike in
-    the published code, images are normalised as the network expects, and all levels are taken after the ReLU.
+    The levels are the paper's at every image size: conv1_2, conv2_2, conv3_2, conv4_2 and conv5_2, after the ReLU. They
+    have equal weights; the paper speaks of a usually weighted average without giving weights.
+
+    The published code takes the first three at 32 pixels, four at 64 and five above, with conv4_3 and the last pooling
+    as fourth and fifth; where the third or the fourth is the last, it is taken before the ReLU. Above 64 pixels it adds
+    four levels of both images reduced to a quarter of the side. Its images are in [-1, 1], not normalised as the
+    network expects them.
 
     Args:
         weights: file with torchvision's weights, such as `vgg16-397923af.pth`.
 
     Raises:
-        ValueError: where the file isn't there or holds something else.
+        ValueError: where the file does not exist or holds something else.
     """
 
     mean: Tensor
@@ -37,7 +42,7 @@ class VGG16Loss(nn.Module):
         if weights is None:
             raise ValueError(
                 "weights is not set: name a file with torchvision's VGG-16 (vgg16-397923af.pth), which was trained on "
-                "ImageNet and thus is extra data"
+                "ImageNet and therefore is extra data"
             )
         if not Path(weights).expanduser().is_file():
             raise ValueError(
@@ -59,7 +64,7 @@ class VGG16Loss(nn.Module):
         )
         for layer in self.modules():
             if isinstance(layer, nn.ReLU):
-                layer.inplace = False  # would overwrite features of the level before
+                layer.inplace = False  # in place it would overwrite its input
         self.requires_grad_(False).eval()
         self.register_buffer("mean", torch.tensor(_MEAN).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(_STD).view(1, 3, 1, 1), persistent=False)

@@ -2,7 +2,10 @@
 
 The transform is the second-order scattering of Bruna & Mallat (2013) in kymatio's form: images are padded by
 reflection, convolutions are products of Fourier transforms, and what a wavelet of scale 2^j leaves is kept at every
-2^j-th pixel. The wavelets start as kymatio's and are rebuilt from their four parameters in every training step.
+2^j-th pixel. The wavelets start as kymatio's and are rebuilt from their four parameters in every training step. The
+coefficients come in kymatio's order for an even number of orientations and at most 2 scales: for an odd number it
+begins with the next orientation, and from 3 scales on it sorts those of second order by the first wavelet's
+orientation before the second one's scale, here after it.
 Wavelets are real in the Fourier domain; their Gaussians are summed over 3 periods per axis, which is exact to rounding.
 """
 
@@ -15,7 +18,9 @@ from torch import Tensor, nn
 
 
 class Scattering(nn.Module):
-    """Scattering coefficients of images, per channel: the mean, |wavelets|, and |wavelets of |wavelets||.
+    """Scattering coefficients of images, per channel: the mean, |wavelets|, and |wavelets of |wavelets||; those of
+    first order by scale and orientation, those of second order by first scale, second scale, first and second
+    orientation.
 
     Args:
         scales: J; coefficients are kept at every 2^J-th pixel.
@@ -35,7 +40,7 @@ class Scattering(nn.Module):
         self.orientations = orientations
         scale = torch.arange(scales, dtype=torch.float64).repeat_interleave(orientations)
         turn = torch.arange(orientations, dtype=torch.float64).repeat(scales)
-        # The order and offset of the angles are kymatio's.
+        # For even L, order and offset of the angles are kymatio's.
         angle = (orientations - orientations // 2 - 1 - turn) * math.pi / orientations
         frequency = 0.75 * math.pi / 2**scale
         sigma = 0.8 * 2**scale
@@ -106,7 +111,7 @@ class Scattering(nn.Module):
         return torch.fft.fft2(morlet).real
 
     def _low_pass(self, height: int, width: int, device: torch.device) -> Tensor:
-        """`[height, width]`: the Fourier transform of a Gaussian of width 0.8 * 2^(J - 1), which isn't learned."""
+        """`[height, width]`: the Fourier transform of a Gaussian of width 0.8 * 2^(J - 1), which is not learned."""
         y, x = _grid(height, width, device)
         sigma = 0.8 * 2 ** (self.scales - 1)
         gaussian = torch.exp(-(x.square() + y.square()) / (2 * sigma**2)).sum(0) / (2 * math.pi * sigma**2)

@@ -2,7 +2,7 @@
 
 Where paper and the authors' code leave a choice, this follows the code: a shortcut that has to widen is a 1x1
 convolution of the *activated* input, and no convolution has a bias. Deviation: the last pooling takes the mean over
-whatever positions are left (8x8 at 32 pixels), so any image size works.
+all remaining positions (8x8 at 32 pixels), so any image size works.
 """
 
 import torch.nn.functional as F

@@ -66,6 +66,7 @@ class GeneratorTraining:
 
     def end_epoch(self, epoch: int) -> dict[str, Any]:
         if epoch == self.epochs or (self._pictures_every and epoch % self._pictures_every == 0):
+            self.generator.settle()
             self._draw(picture_path(self._folder, epoch), f"epoch {epoch} of {self.epochs}")
         return {}
 

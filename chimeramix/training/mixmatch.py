@@ -2,7 +2,10 @@
 
 Numbers and order follow the published code: sharpened guesses from two views, MixUp of everything with everything,
 batches interleaved for the batch normalisation, a weight that rises linearly, a moving average of the weights that is
-evaluated. Weight decay is the optimiser's (AdamW with 0.02 is the code's factor 1 - 0.02 lr per step).
+evaluated. Two deviations: weight decay is the optimiser's and applies to all weights (AdamW with 0.02 multiplies by
+1 - 0.02 lr in each step, as the published code does with the kernels of convolutions and linear layers only), and the
+moving average includes the running statistics of batch normalisation (there it is of the trainable weights only, and
+the statistics of the last step are evaluated with it).
 """
 
 import copy
@@ -32,7 +35,7 @@ class MixMatch:
         weight: of the squared difference on unlabelled images, at its end (75 for CIFAR-10, 150 for CIFAR-100).
         ramp_images: labelled images seen until the weight has risen from 0 to its end.
         average: share of the moving average that a step keeps. Trainings of few thousand steps need less than the
-            published 0.999: its average still holds what the weights began with.
+            published 0.999, with which the average still holds a part of the first weights.
 
     Raises:
         ValueError: for values out of range.
@@ -155,7 +158,7 @@ class MixMatchTraining(ClassifierTraining):
 
     @torch.no_grad()
     def _update_average(self) -> None:
-        """Not by torch's AveragedModel, which asks the device how often it was called."""
+        """Not by torch's AveragedModel, which synchronises to learn how often it was called."""
         own, averaged = self.model.state_dict(), self.averaged.state_dict()
         names = [name for name, value in own.items() if value.is_floating_point()]
         torch._foreach_lerp_(

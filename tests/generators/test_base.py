@@ -2,6 +2,7 @@
 
 import inspect
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -9,8 +10,11 @@ import yaml
 
 import chimeramix.augment
 import chimeramix.generators
+from benchmarks.synthetic import parts_of
 from chimeramix.generators import ChimeraGenerator, Generator, GlicoGenerator, SuperMixGenerator
 from chimeramix.generators.normalisation import Normalisation
+from chimeramix.machine import Machine
+from chimeramix.training.generator import GeneratorTraining
 
 CONF = Path(__file__).parents[2] / "conf"
 GENERATORS = [ChimeraGenerator, GlicoGenerator, SuperMixGenerator]
@@ -60,3 +64,17 @@ def test_normalisation_and_back() -> None:
         torch.testing.assert_close(normalised[:, channel], (images[:, channel] - mean) / std)
     torch.testing.assert_close(normalisation.inverse(normalised), images)
     assert normalisation.state_dict() == {}, "mean and std come from the configuration, not from a file of weights"
+
+
+def test_a_training_settles_its_generator_before_the_last_picture(tmp_path: Path) -> None:
+    """What it settles is what a classifier gets, and what the picture shows."""
+    words = ["+experiment=chimeramix_grid", "generator.features=4", "generator.discriminator.features=4"]
+    words += ["generator.image_size=32", "generator.epochs=3", "monitor.pictures_every=0"]
+    training = parts_of("generator", Machine(torch.device("cpu")), tmp_path, *words).training
+    assert isinstance(training, GeneratorTraining)
+    generator = Mock(wraps=training.generator)
+    training.generator = generator
+    training.end_epoch(2)
+    assert not generator.method_calls
+    training.end_epoch(3)
+    assert [call[0] for call in generator.method_calls] == ["settle", "preview"]

@@ -104,6 +104,54 @@ def test_a_step_follows_the_smoothed_gradient() -> None:
         torch.testing.assert_close(got[n], expected, atol=1e-4, rtol=1e-4)
 
 
+class LinearTeacher(nn.Module):
+    """Scores are linear in the means of 4 x 4 areas."""
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(1)
+        self.weight = nn.Parameter(torch.randn(num_classes, 48, generator=generator))
+
+    def forward(self, images: Tensor) -> Tensor:
+        return F.adaptive_avg_pool2d(images, 4).flatten(1) @ self.weight.T
+
+
+def test_mixtures_against_a_loop_in_float64() -> None:
+    """Each pair on its own: cross entropy with the share of each class, plus 25 times the mean of m (1 - m)."""
+    training = made(teacher=LinearTeacher, iterations=4)
+    images = torch.rand(6, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    got, targets, done = training.mixtures(Batch(images, torch.zeros(6, dtype=torch.int64)), RandomStream(3))
+    shares = RandomStream(3).dirichlet(torch.full((6, 2), 3.0)).double()
+    assert not done.all(), "one pair must stay open through all steps"
+
+    teacher = LinearTeacher(4).double()
+    for n in range(6):
+        pair = images[[n, (n + 1) % 6]].double()
+        first, second = teacher(pair).argmax(1).tolist()
+        target = torch.zeros(4, dtype=torch.float64)
+        target[first] += shares[n, 0]
+        target[second] += shares[n, 1]
+        logits, found = torch.zeros(1, 2, 8, 8, dtype=torch.float64), False
+        for turn in range(5):
+            logits.requires_grad_()
+            weights = F.interpolate(logits, size=16, mode="bilinear")[0].sigmoid()
+            masks = weights / weights.sum(0)
+            mixture = masks[0] * pair[0] + masks[1] * pair[1]
+            scores = teacher(mixture[None])[0]
+            if turn == 4:
+                break
+            found = found or set(scores.topk(len({first, second})).indices.tolist()) == {first, second}
+            if not found:
+                loss = -(target * scores.log_softmax(0)).sum() + 25 * (masks * (1 - masks)).mean()
+                (slope,) = torch.autograd.grad(loss, logits)
+                blurred = gaussian_blur(F.pad(slope, (2, 2, 2, 2)), [5, 5], [1.0, 1.0])[..., 2:-2, 2:-2]
+                length = min(2000.0, (loss.detach() / (slope * blurred).sum()).item())  # of the published code
+                logits = logits.detach() - length * blurred
+        assert done[n] == found
+        torch.testing.assert_close(got[n].double(), mixture, atol=1e-4, rtol=0)
+        torch.testing.assert_close(targets[n].double(), scores.softmax(0), atol=1e-4, rtol=0)
+
+
 def test_what_is_done() -> None:
     scores = torch.tensor([[3.0, 2.0, 1.0], [3.0, 1.0, 2.0], [3.0, 1.0, 2.0], [1.0, 3.0, 2.0]])
     wanted = torch.tensor([[1.0, 1.0, 0.0], [1.0, 1.0, 0.0], [1.0, 0.0, 0.0], [1.0, 0.0, 0.0]])

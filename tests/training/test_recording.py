@@ -126,6 +126,11 @@ def test_generators_train_to_the_same_bits(experiment: str, tapes: Tapes, tmp_pa
     assert sum(tapes.replays.values()) >= 10
 
 
+def test_optimisers_that_are_cleared_between_epochs(tapes: Tapes, tmp_path: Path) -> None:
+    assert_same(*both_ways("generator", "glico", tmp_path, "generator.optimizer_state=cleared"))
+    assert sum(tapes.replays.values()) >= 10
+
+
 @pytest.mark.parametrize("role", ["generator", "classifier"])
 def test_half_precision_too(role: str, tapes: Tapes, tmp_path: Path) -> None:
     assert_same(*both_ways(role, "chimeramix_grid", tmp_path, precision="bf16"))
