@@ -1,4 +1,4 @@
-"""Imports point one way: entry points -> runs and what surrounds them -> training -> parts -> leaves."""
+"""Imports point one way: entry points -> sweeps and reports -> runs -> training -> parts -> leaves."""
 
 import ast
 import subprocess
@@ -13,12 +13,13 @@ PACKAGE = Path(chimeramix.__file__).parent
 ROOT = PACKAGE.parent
 
 LEAVES = {"types", "errors", "files", "streams", "machine", "optimize", "terminal"}
+ROOT_FILES = LEAVES | {"", "__main__", "app", "cli"}
 PARTS = {"data", "augment", "mixing", "masks", "generators", "models", "losses"}
 TRAINING = {"training"}
 
-# Which modules may know a library that shapes whatever knows it.
+# Which folders may know a library that shapes whatever knows it.
 CONFINED = {
-    "omegaconf": {"config", "app"},
+    "omegaconf": {"config"},
     "hydra": {"config", "runs", "app"},
     "wandb": {"training"},
     "skimage": {"data"},
@@ -39,10 +40,15 @@ def imports_of(path):
             found += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative import"
-            # `from chimeramix import build` imports chimeramix.build.
-            whole = node.module == "chimeramix"
-            found += [f"chimeramix.{alias.name}" for alias in node.names] if whole else [node.module]
+            # `from chimeramix.runs import build` imports chimeramix.runs.build.
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+            found += [name if is_own_module(name) else node.module for name in names]
     return found
+
+
+def is_own_module(name):
+    place = ROOT.joinpath(*name.split("."))
+    return name.startswith("chimeramix.") and (place.with_suffix(".py").exists() or place.is_dir())
 
 
 MODULES = {name_of(path): imports_of(path) for path in sorted(PACKAGE.rglob("*.py"))}
@@ -55,7 +61,9 @@ def own(module):
 
 def test_all_layers_are_there():
     heads = {name.split(".")[0] for name in MODULES}
-    assert heads >= LEAVES | PARTS | TRAINING | {"app", "cli", "config", "runs", "sweep", "report"}
+    folders = {path.name for path in PACKAGE.iterdir() if path.is_dir() and path.name != "__pycache__"}
+    assert folders == PARTS | TRAINING | {"config", "runs", "sweep", "report"}
+    assert heads - folders == ROOT_FILES
 
 
 @pytest.mark.parametrize("module", MODULES)
@@ -71,10 +79,32 @@ def test_imports_point_one_way(module):
         assert own(module) <= LEAVES | {head}
     elif head in TRAINING:
         assert own(module) <= LEAVES | PARTS | TRAINING
+    elif head == "config":
+        assert own(module) <= {"config", "errors"}, "settings are composed without torch"
+    elif head == "runs":
+        assert own(module).isdisjoint({"sweep", "report", "app", "cli"})
     else:
         # What surrounds training may know it all; but nobody below knows the command line.
         assert own(module).isdisjoint({"app", "cli"}) or head in ("app", "cli", "__main__")
     assert not any(name.startswith("train_") for name in MODULES[module]), "nothing imports an entry point"
+
+
+def test_no_circles():
+    """No file imports, at its top or within a function, a file that leads back to it."""
+    edges = {
+        module: {name.removeprefix("chimeramix.") for name in names if name.startswith("chimeramix.")} - {module}
+        for module, names in MODULES.items()
+    }
+    left = {module: targets & MODULES.keys() for module, targets in edges.items()}
+    while free := [module for module, targets in left.items() if not targets & left.keys()]:
+        for module in free:
+            del left[module]
+    assert not left
+
+
+def test_one_file_knows_hydras_private_modules():
+    users = {module for module, names in MODULES.items() if any("hydra._internal" in name for name in names)}
+    assert users == {"config.compose"}
 
 
 @pytest.mark.parametrize(("library", "allowed"), CONFINED.items())
