@@ -246,11 +246,12 @@ def settings_from(tree: Tree, config: DictConfig, choices: dict[str, Any], overr
 def _check_keys(config: DictConfig, tree: Tree, overrides: list[str], schema: Any = Config, prefix: str = "") -> None:
     """Refuses what `+` added to the typed part of the configuration or `~` took from it."""
     known = {entry.name: entry for entry in dataclasses.fields(schema)}
-    for key in map(str, config):
+    there = [str(key) for key in config]  # unset ones, too, for which `in` is False
+    for key in there:
         if key not in known:
             raise UserError(f"unknown key {prefix}{key}{_hint(prefix + key, tree, overrides)}")
     for key in known:
-        if key not in config:
+        if key not in there:
             raise UserError(f"~{prefix}{key}: this key can't be removed")
         if OmegaConf.is_missing(config, key) and schema is Config:
             raise UserError(f"{key} is not set: add {key}=VALUE")
