@@ -91,8 +91,8 @@ def peak_memory(device: torch.device) -> float:
 
 def in_own_process(module: str, *words: str) -> dict[str, Any]:
     """What `python -m MODULE WORDS` prints as its last line, in JSON."""
-    told = subprocess.run([sys.executable, "-m", module, *words], check=True, stdout=subprocess.PIPE, text=True)
-    row: dict[str, Any] = json.loads(told.stdout.splitlines()[-1])
+    output = subprocess.run([sys.executable, "-m", module, *words], check=True, stdout=subprocess.PIPE, text=True)
+    row: dict[str, Any] = json.loads(output.stdout.splitlines()[-1])
     return row
 
 

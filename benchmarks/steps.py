@@ -203,11 +203,11 @@ def main() -> None:
         print(json.dumps(rows, indent=2))
     else:
         for name, row in rows.items():
-            told = f"{name:28} batch {row['batch']:2}: {row['gflop']:7.1f} GFLOP, at least {row['minimum_gflop']:7.1f}"
+            line = f"{name:28} batch {row['batch']:2}: {row['gflop']:7.1f} GFLOP, at least {row['minimum_gflop']:7.1f}"
             if "ratio" in row:
-                told += f"; {row['product_ms']:8.1f} ms, bare {row['bare_ms']:8.1f} ms, ratio {row['ratio']:.3f}"
-                told += f", floor {row['floor_ms']:8.1f} ms"
-            print(told)
+                line += f"; {row['product_ms']:8.1f} ms, bare {row['bare_ms']:8.1f} ms, ratio {row['ratio']:.3f}"
+                line += f", floor {row['floor_ms']:8.1f} ms"
+            print(line)
     if not options.flops_only:
         command = f"python -m benchmarks.steps {words_of(options)} --rounds {options.rounds}"
         path = write(

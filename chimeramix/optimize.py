@@ -26,7 +26,7 @@ class Optimisation:
         parameters: the tensors to change; gradients are computed for these and no others, so a loss may run through
             networks that stay as they are.
         optimizer: called with the parameters; a partial of SGD, Adam or AdamW is fused: one kernel then does what many
-            do otherwise, without a look from the host at fp16's overflows.
+            do otherwise, and fp16's overflows need no host synchronisation.
         undecayed: those of the parameters that get no weight decay.
         schedule: see `Schedule`; applied after every step (both papers' codes step per batch).
         total_steps: length of the training.

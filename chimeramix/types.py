@@ -25,7 +25,7 @@ class Batch:
         segments: `[B, H, W]` integer superpixel labels (0, 1, ... within an image), cropped and flipped together
             with the images; None where no mask needs them.
         labelled: False for images without labels, whose labels are -1.
-        second: `[B, 3, H, W]`, the same images under other random augmentations; None where nobody made them.
+        second: `[B, 3, H, W]`, the same images under other random augmentations; None where there are none.
     """
 
     images: Tensor
