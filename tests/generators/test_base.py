@@ -13,18 +13,7 @@ from chimeramix.generators.normalisation import Normalisation
 from chimeramix.machine import Machine
 from chimeramix.training.generator import GeneratorTraining
 
-CONF = Path(__file__).parents[2] / "conf"
 GENERATORS = [ChimeraGenerator, GlicoGenerator, SuperMixGenerator]
-
-
-def targets(node: object) -> list[str]:
-    """Every `_target_` of this package in a configuration."""
-    if isinstance(node, list):
-        return [target for each in node for target in targets(each)]
-    if not isinstance(node, dict):
-        return []
-    own = [node["_target_"]] if node.get("_target_", "").startswith("chimeramix.") else []
-    return own + [target for each in node.values() for target in targets(each)]
 
 
 @pytest.mark.parametrize("generator", GENERATORS)
