@@ -99,6 +99,7 @@ def main() -> None:
     sizes = " ".join(map(str, options.sizes))
     command = f"python -m benchmarks.glico --root DIR --sizes {sizes} --steps {options.steps}"
     command += f" --batch-size {options.batch_size}"
+    described = f"{Path(options.root).name}, {PER_CLASS} a class, scaled to each size"
     for size in options.sizes:
         subset = images_of(options.root, size)
         images = subset.images / 127.5 - 1
@@ -107,7 +108,7 @@ def main() -> None:
         for name in options.variants:
             row[name] = trained(subset, options.steps, options.batch_size, VARIANTS[name])
             print(f"{size} pixels, {name}: {row[name]}", flush=True)
-            result = {"command": command, "images": Path(options.root).name, "rmse in [0, 1]": results}
+            result = {"command": command, "images": described, "rmse in [0, 1]": results}
             path = write("glico", torch.device("cpu"), result)
     print(path)
 
