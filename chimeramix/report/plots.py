@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from chimeramix.errors import UserError
 from chimeramix.files import read_json_lines
-from chimeramix.report.results import Result, Run, by_data_set_and_model
+from chimeramix.report.results import FinishedRun, Result, by_data_set_and_model
 from chimeramix.runs.spec import size_name, size_order
 
 if TYPE_CHECKING:
@@ -114,14 +114,14 @@ def _percent(fraction: float | None) -> float | None:
     return None if fraction is None else 100 * fraction
 
 
-def _read_metrics(run: Run) -> Records:
+def _read_metrics(run: FinishedRun) -> Records:
     path = run.folder / "metrics.jsonl"
     try:
         return read_json_lines(path)
     except FileNotFoundError:
         return []
     except ValueError as error:
-        raise UserError(f"{path} is damaged ({error}); train this run anew with rerun=true") from error
+        raise UserError(f"{path} is damaged ({error}); train this run again with rerun=true") from error
 
 
 def _by_method(results: list[Result]) -> dict[str, list[Result]]:

@@ -20,7 +20,7 @@ _POLICIES = {"autoaugment": "AutoAugment", "trivialaugment": "TrivialAugment"}
 
 
 @dataclass(frozen=True)
-class Run:
+class FinishedRun:
     """A finished classifier run.
 
     Attributes:
@@ -50,11 +50,11 @@ class Store:
     """The runs of a folder.
 
     Attributes:
-        settings: the configurations that `Run.settings` names.
+        settings: the configurations that `FinishedRun.settings` names.
         unfinished: number of classifier folders without a result.
     """
 
-    runs: list[Run]
+    runs: list[FinishedRun]
     settings: dict[str, dict[str, Any]]
     unfinished: int
 
@@ -74,7 +74,7 @@ class Result:
     samples_per_class: int | None
     method: str
     name: str
-    runs: dict[tuple[int, int], Run] = field(default_factory=dict)
+    runs: dict[tuple[int, int], FinishedRun] = field(default_factory=dict)
 
     @property
     def scores(self) -> list[float]:
@@ -129,14 +129,14 @@ def read_store(folder: Path, metric: str = "accuracy") -> Store:
             runs.append(_run(run, result, metric, identity))
         except (KeyError, TypeError) as error:
             raise UserError(
-                f"{run / 'result.json'} is damaged, or spec.json (no {error}); train this run anew with rerun=true"
+                f"{run / 'result.json'} is damaged, or spec.json (no {error}); train this run again with rerun=true"
             ) from error
     return Store(runs, settings, unfinished)
 
 
 def summarise(store: Store) -> list[Result]:
     """Groups runs over their seeds, sorted by data set, model, samples per class and then mean."""
-    methods: dict[tuple[str, str, str], list[Run]] = defaultdict(list)
+    methods: dict[tuple[str, str, str], list[FinishedRun]] = defaultdict(list)
     for run in store.runs:
         methods[run.dataset, run.model, run.name].append(run)
     results: dict[tuple[Any, ...], Result] = {}
@@ -189,8 +189,8 @@ def _seedless(spec: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in spec.items() if key not in (*_SEEDS, "max_labels_per_class")}
 
 
-def _run(folder: Path, result: dict[str, Any], metric: str, settings: str) -> Run:
-    return Run(
+def _run(folder: Path, result: dict[str, Any], metric: str, settings: str) -> FinishedRun:
+    return FinishedRun(
         folder=folder,
         dataset=result["dataset"],
         model=result["model"],
@@ -204,8 +204,8 @@ def _run(folder: Path, result: dict[str, Any], metric: str, settings: str) -> Ru
 
 
 def _name(method: str, augment: str) -> str:
-    """`ChimeraMix+Grid + TrivialAugment`; the standard augmentation, and an erasing that is the method, go without
-    saying."""
+    """`ChimeraMix+Grid + TrivialAugment`; the standard augmentation, and an erasing that is the method, are not
+    named."""
     added = [part for part in augment.split(" + ") if part != "flip_crop" and _letters(part) != _letters(method)]
     return " + ".join([method, *(_POLICIES.get(part, part) for part in added)])
 
@@ -214,7 +214,7 @@ def _letters(text: str) -> str:
     return "".join(character for character in text.lower() if character.isalnum())
 
 
-def _variants(runs: list[Run], settings: dict[str, dict[str, Any]]) -> dict[str, str]:
+def _variants(runs: list[FinishedRun], settings: dict[str, dict[str, Any]]) -> dict[str, str]:
     """What to append to a method's name for each of its configurations: nothing where each number of samples has only
     one of them (epochs may follow the number), else the settings in which they differ."""
     by_size = defaultdict(set)
@@ -260,4 +260,4 @@ def _read_json(path: Path) -> dict[str, Any]:
     try:
         return dict(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, TypeError, ValueError) as error:
-        raise UserError(f"{path} is damaged or missing ({error}); train this run anew with rerun=true") from error
+        raise UserError(f"{path} is damaged or missing ({error}); train this run again with rerun=true") from error

@@ -13,7 +13,7 @@ def results_tables(results: list[Result], metric: str) -> list[Table]:
     """A table for each data set and model: a row per method, a column per number of samples, in the order of the
     first column.
 
-    The best of a column is bold. Cells without a run, and those with fewer seeds than others, can be told.
+    The best of a column is bold; cells without a run, and those with fewer seeds than others, are marked.
     """
     groups = by_data_set_and_model(results).items()
     return [_results_table(dataset, model, group, metric) for (dataset, model), group in groups]

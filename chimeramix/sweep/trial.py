@@ -1,5 +1,5 @@
-"""Builds the parts of a sweep's runs before any of them starts, each kind once, so that a value which a part refuses is
-told by the command and not by a thousand jobs."""
+"""Builds the parts of a sweep's runs before any of them starts, each kind once, so that the command names a value that
+a part refuses, before a thousand jobs fail of it."""
 
 import json
 from collections.abc import Callable
