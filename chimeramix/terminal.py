@@ -2,7 +2,7 @@
 
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from chimeramix.errors import EXPECTED, Interrupted, one_line, status_of
@@ -47,6 +47,7 @@ class Table:
 
     Attributes:
         left: number of leading columns with words, which may be broken; the others hold numbers.
+        notes: lines below the caption, such as what abbreviated names stand for.
     """
 
     title: str
@@ -54,6 +55,7 @@ class Table:
     rows: list[list[Text]]
     caption: str = ""
     left: int = 1
+    notes: Sequence[str] = ()
 
 
 def print_table(table: Table) -> None:
@@ -83,4 +85,8 @@ def print_table(table: Table) -> None:
     console.print(f"[bold]{escape(table.title)}[/bold]")
     console.print(drawn)
     if table.caption:
-        console.print(f"  [italic]{escape(table.caption)}[/italic]\n")
+        console.print(f"  [italic]{escape(table.caption)}[/italic]")
+    for note in table.notes:
+        console.print(f"  {escape(note)}", soft_wrap=True)
+    if table.caption or table.notes:
+        console.print()

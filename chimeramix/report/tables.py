@@ -44,7 +44,14 @@ def _results_table(dataset: str, model: str, results: list[Result], metric: str)
         header=["method", *(size_name(size) for size in sizes)],
         rows=rows,
         caption=f"last epoch, {seeds}{fewer}{absent}",
+        notes=legends(results),
     )
+
+
+def legends(results: list[Result]) -> list[str]:
+    """What abbreviated names stand for, each once."""
+    labels = [*(result.data_set for result in results), *(result.variant for result in results)]
+    return sorted({line for label in labels for line in label.legend})
 
 
 def papers_table(results: list[Result], figures: Figures) -> Table | None:
@@ -76,7 +83,7 @@ def papers_table(results: list[Result], figures: Figures) -> Table | None:
 
 
 def figure_of(result: Result, figures: Figures) -> PaperFigure | None:
-    return figures.get((result.dataset, result.model, result.name, result.samples_per_class))
+    return figures.get(result.published)
 
 
 def is_inside(result: Result, figure: PaperFigure) -> bool | None:
