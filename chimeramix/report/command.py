@@ -11,7 +11,7 @@ from chimeramix.report.render import latex, markdown, results_csv, runs_csv
 from chimeramix.report.results import read_store, summarise
 from chimeramix.report.tables import comparison_table, papers_table, results_tables
 from chimeramix.report.where import choose
-from chimeramix.terminal import print_table
+from chimeramix.terminal import counted, print_table
 
 FORMATS = ("terminal", "markdown", "latex", "csv", "runs-csv")
 
@@ -58,8 +58,8 @@ def report(
             else:
                 print({"markdown": markdown, "latex": latex}[form](table))
     if form == "terminal" and store.unfinished:
-        runs = "classifier run is" if store.unfinished == 1 else "classifier runs are"
-        print(f"{store.unfinished} {runs} not finished: chimeramix status {folder}")
+        verb = "is" if store.unfinished == 1 else "are"
+        print(f"{counted(store.unfinished, 'classifier run')} {verb} not finished: chimeramix status {folder}")
     if plots is not None:
         files = draw_plots(results, plots, metric)
         if form == "terminal":

@@ -16,6 +16,7 @@ from chimeramix.sweep.plan import Plan, PlannedRun, count_states, plan, queue_of
 from chimeramix.sweep.pool import default_at_once
 from chimeramix.sweep.task import write_job
 from chimeramix.sweep.trial import Trials
+from chimeramix.terminal import counted
 
 log = logging.getLogger(__name__)
 
@@ -60,9 +61,11 @@ def sweep(tree: Tree, overrides: list[str]) -> None:
         for chosen in {(each.device, each.precision, each.compile) for each in machines}:
             Machine.choose(*chosen)
     if planned.nothing:
-        log.info("%d of %d combinations train no %s: nothing to do", planned.nothing, planned.combinations, tree.role)
+        train = "trains" if planned.nothing == 1 else "train"
+        combinations = counted(planned.combinations, "combination")
+        log.info("%d of %s %s no %s: nothing to do", planned.nothing, combinations, train, tree.role)
     if planned.runs:
-        log.info("%d runs: %s", len(planned.runs), count_states(states))
+        log.info("%s: %s", counted(len(planned.runs), "run"), count_states(states))
     if todo:
         _launch(launcher, asked, planned, todo)
     if planned.runs:
@@ -140,13 +143,13 @@ def _summarise(runs: list[PlannedRun], asked: Sweep) -> None:
         log.info("%s: %s", run.folder, _describe(state, status))
     if len(unfinished) > _MOST_LISTED:
         log.info("... and %d more: chimeramix status %s", len(unfinished) - _MOST_LISTED, _runs_dir(asked))
-    summary = f"{count_states(states)} of {len(runs)} runs"
+    summary = f"{count_states(states)} of {counted(len(runs), 'run')}"
     if any(state in ("queued", "running") for _, state, _ in unfinished):
         raise RunFailure(f"{summary}; how far they are: chimeramix status {_runs_dir(asked)}")
     if unfinished:
         command = train_command(asked.role, to_repeat(asked.overrides))
         raise RunFailure(f"{summary}; for the rest repeat: {command} --multirun")
-    log.info("all %d runs are done", len(runs))
+    log.info("%s", "the run is done" if len(runs) == 1 else f"all {len(runs)} runs are done")
 
 
 def _describe(state: str, status: RunStatus | None) -> str:

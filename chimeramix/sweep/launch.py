@@ -20,6 +20,7 @@ from chimeramix.sweep.job import SlurmJob, attempt
 from chimeramix.sweep.plan import PlannedRun, count_states, states_of
 from chimeramix.sweep.pool import run_pool
 from chimeramix.sweep.task import read_job
+from chimeramix.terminal import counted
 
 log = logging.getLogger(__name__)
 
@@ -99,7 +100,7 @@ def on_slurm(jobs: list[Job], resources: dict[str, Any], largest_batch: int | No
             states = ended + states_of([run for job in pending for run in job.runs])
             bar.n = sum(state == "done" for state, _ in states)
             bar.refresh()
-            line = f"{count_states(states)}; {len(active)} jobs in the queue"
+            line = f"{count_states(states)}; {counted(len(active), 'job')} in the queue"
             if bar.disable and line != last_line and time.monotonic() >= next_line:
                 last_line, next_line = line, time.monotonic() + _LOG_SECONDS
                 log.info("%s", line)
@@ -137,8 +138,9 @@ def _submit(
     active.update(taken)
     _note_jobs(sweep_folder / "sweep.json", {number: job for number, (_, job) in taken.items()})
     first = handles[0].job_id.split("_")[0]
-    count = f"{len(jobs)} job{'s' * (len(jobs) > 1)}"
-    log.info("submitted %s as Slurm job %s; their output: %s", count, first, handles[0].paths.folder.parent)
+    log.info(
+        "submitted %s as Slurm job %s; output: %s", counted(len(jobs), "job"), first, handles[0].paths.folder.parent
+    )
     return True
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from chimeramix.config.schema import Config
 from chimeramix.config.settings import Settings
 from chimeramix.config.sweep import Sweep
 from chimeramix.files import write_json
@@ -62,7 +63,12 @@ class Plan:
 
 
 def plan(sweep: Sweep) -> Plan:
-    """Finds the folder of each run. Raises `UserError` where a data set can't be used."""
+    """Finds the folder of each run.
+
+    Raises:
+        UserError: where a data set can't be used, or has fewer images than a run asks for, as far as it says so without
+            being downloaded.
+    """
     from chimeramix.runs import build  # torch is imported only when there is something to plan
     from chimeramix.runs.train import folders_of, trains_nothing
 
@@ -80,6 +86,7 @@ def plan(sweep: Sweep) -> Plan:
             source = build.source(config)
             sources[data] = source, source.facts()
         source, facts = sources[data]
+        _check_counts(config, settings.role, source)
         runs_dir = settings.runs_dir
         if runs_dir not in existing:
             existing[runs_dir] = folders_in(runs_dir)
@@ -88,6 +95,22 @@ def plan(sweep: Sweep) -> Plan:
         run = PlannedRun(folder.path, settings.role, columns_of(settings), command, settings, source)
         found.setdefault(folder.identity, run)
     return Plan(list(found.values()), len(sweep.runs), nothing)
+
+
+def _check_counts(config: Config, role: str, source: "DataSource") -> None:
+    from chimeramix.data.subset import check_counts
+    from chimeramix.runs import build
+
+    sizes = build.class_sizes(source)
+    if sizes is None:
+        return
+    uses_generator = role == "generator" or build.needs_generator(config)
+    groups = {
+        "generator": config.generator if uses_generator else None,
+        "procedure": config.procedure if role == "classifier" else None,
+    }
+    unlabelled = {group: values.get("unlabelled", 0) for group, values in groups.items() if values is not None}
+    check_counts(sizes, config.max_labels_per_class, unlabelled, config.dataset["name"])
 
 
 _SHOWN = ("dataset=", "experiment=", "max_labels_per_class=", "seed=")  # in columns of their own
