@@ -20,13 +20,26 @@ def main(arguments: list[str] | None = None) -> int:
 
     report = commands.add_parser("report", help="mean and standard deviation over seeds of all finished runs")
     report.add_argument("runs", type=Path, help="a folder of runs (machine.runs_dir)")
-    report.add_argument("--format", choices=FORMATS, default="terminal", help="of the tables (default: %(default)s)")
+    report.add_argument(
+        "--format",
+        choices=FORMATS,
+        default="terminal",
+        help="of the tables; csv: a line per result, runs-csv: a line per run (default: %(default)s)",
+    )
     report.add_argument("--metric", choices=METRICS, default="accuracy", help="of the test set (default: %(default)s)")
     report.add_argument(
         "--compare",
         nargs=2,
         metavar=("METHOD", "OTHER"),
         help="two methods, named as in the table, over the same splits, with a 95 %% confidence interval",
+    )
+    report.add_argument(
+        "--where",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="only runs with this value of a key of their configuration or record, such as optimizer.lr=0.1 or "
+        "max_labels_per_class=5,10; repeat it for further conditions",
     )
     report.add_argument("--plots", type=Path, metavar="FOLDER", help="draw plots into it, as PNG and SVG")
 
@@ -51,7 +64,7 @@ def _do(options: argparse.Namespace) -> None:
     elif options.command == "status":
         _status(options.runs, options.words)
     else:
-        report_runs(options.runs, options.format, options.metric, options.compare, options.plots)
+        report_runs(options.runs, options.format, options.metric, options.compare, options.plots, options.where)
 
 
 def _prepare(dataset: str, overrides: list[str]) -> None:

@@ -2,7 +2,7 @@
 
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from chimeramix.errors import EXPECTED, Interrupted, one_line, status_of
@@ -33,6 +33,11 @@ def exit_status(work: Callable[[], object]) -> int:
     return 0
 
 
+def counted(number: int, noun: str) -> str:
+    """`1 run`, `2 runs`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 @dataclass(frozen=True)
 class Text:
     """A cell of a table."""
@@ -47,6 +52,7 @@ class Table:
 
     Attributes:
         left: number of leading columns with words, which may be broken; the others hold numbers.
+        notes: lines below the caption, such as what abbreviated names stand for.
     """
 
     title: str
@@ -54,6 +60,7 @@ class Table:
     rows: list[list[Text]]
     caption: str = ""
     left: int = 1
+    notes: Sequence[str] = ()
 
 
 def print_table(table: Table) -> None:
@@ -83,4 +90,8 @@ def print_table(table: Table) -> None:
     console.print(f"[bold]{escape(table.title)}[/bold]")
     console.print(drawn)
     if table.caption:
-        console.print(f"  [italic]{escape(table.caption)}[/italic]\n")
+        console.print(f"  [italic]{escape(table.caption)}[/italic]")
+    for note in table.notes:
+        console.print(f"  {escape(note)}", soft_wrap=True)
+    if table.caption or table.notes:
+        console.print()

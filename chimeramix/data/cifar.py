@@ -16,6 +16,7 @@ class CIFAR10(PublishedSource):
     """CIFAR-10: 10 classes (arguments: see `Source`)."""
 
     original: ClassVar[str] = "CIFAR10"
+    sizes: ClassVar[tuple[int, ...]] = (5000,) * 10
 
     def _load(self, train: bool) -> tuple[list[str], Any, Any]:
         part = self._torchvision_class()(self.data_dir, train=train)
@@ -26,6 +27,7 @@ class CIFAR100(CIFAR10):
     """CIFAR-100: 100 classes (arguments: see `Source`)."""
 
     original: ClassVar[str] = "CIFAR100"
+    sizes: ClassVar[tuple[int, ...]] = (500,) * 100
 
 
 class CiFAIR10(CIFAR10):

@@ -30,6 +30,11 @@ class Digits(Source):
         """Empty: the images are fixed."""
         return {}
 
+    def class_sizes(self) -> list[int]:
+        """70 to 88."""
+        sizes: list[int] = self.train().labels.bincount().tolist()
+        return sizes
+
     def train(self) -> ImagesInMemory:
         """797 images."""
         return self._part(slice(0, NUM_TRAIN))

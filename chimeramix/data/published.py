@@ -18,10 +18,12 @@ class PublishedSource(Source):
     Attributes:
         original: Name of the class in `torchvision.datasets`.
         changes: Attributes of that class (address, folder, checksums) that differ here.
+        sizes: Number of training images of each class.
     """
 
     original: ClassVar[str]
     changes: ClassVar[dict[str, Any]] = {}
+    sizes: ClassVar[tuple[int, ...]]
     _prepared = False
 
     def prepare(self) -> None:
@@ -33,6 +35,10 @@ class PublishedSource(Source):
     def facts(self) -> dict[str, Any]:
         """Empty: the name identifies the images, since only files with the published checksums are accepted."""
         return {}
+
+    def class_sizes(self) -> tuple[int, ...]:
+        """As published; nothing is downloaded."""
+        return self.sizes
 
     def train(self) -> ImagesInMemory:
         """The published training part; prepares the data on first use."""

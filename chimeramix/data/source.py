@@ -51,6 +51,10 @@ class Source:
         self.mirror = mirror
         self.workers = workers
 
+    def class_sizes(self) -> Sequence[int] | None:
+        """Number of training images of each class; None where only reading or downloading the data would tell."""
+        return None
+
 
 class ImagesInMemory:
     """One part of a data set that is small enough to lie in memory at its native size (see `LabelledImages`).

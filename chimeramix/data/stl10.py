@@ -15,6 +15,7 @@ class STL10(PublishedSource):
     """STL-10 without its unlabelled part (arguments: see `Source`)."""
 
     original: ClassVar[str] = "STL10"
+    sizes: ClassVar[tuple[int, ...]] = (500,) * 10
     changes: ClassVar[dict[str, Any]] = {
         "train_list": [
             ["train_X.bin", "918c2871b30a85fa023e0c44e0bee87f"],

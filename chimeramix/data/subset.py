@@ -3,7 +3,7 @@
 NumPy's generator draws, and not torch's as everywhere else, because this gives the very subsets of the official code.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from torch import Tensor
 from chimeramix.data.resize import resize
 from chimeramix.errors import UserError
 from chimeramix.streams import derive_seed
+from chimeramix.terminal import counted
 from chimeramix.types import DataSource, LabelledImages, Subset
 
 
@@ -79,10 +80,7 @@ class TrainingImages:
         images = [self.images[:0]]
         if count:
             others = sorted(set(range(len(self.part.labels))) - set(self.indices))
-            if count > len(others):
-                raise UserError(
-                    f"{group}.unlabelled={count}: only {len(others)} training images are not in the labelled subset"
-                )
+            _check_unlabelled(count, len(others), group)
             draw = torch.Generator().manual_seed(derive_seed(self.split_seed, "unlabelled"))
             chosen = torch.randperm(len(others), generator=draw)[:count].tolist()
             images.append(self.part.read([others[position] for position in chosen]))
@@ -111,19 +109,11 @@ def draw_subset(labels: Tensor, samples_per_class: int | None, seed: int, classe
     Raises:
         UserError: n is below 1, or a class has fewer than n images.
     """
-    if samples_per_class is not None and samples_per_class < 1:
-        raise UserError(f"max_labels_per_class is {samples_per_class}: set it to 1 or more, or to null for all images")
     rng = np.random.default_rng(seed)
     numbers = labels.numpy()
     counts = np.bincount(numbers, minlength=len(classes))
     smallest = int(counts.argmin())
-    if samples_per_class is not None and counts[smallest] < samples_per_class:
-        available = int(counts[smallest])
-        remedy = f"set max_labels_per_class={available} or less" if available else "add images to it"
-        raise UserError(
-            f"max_labels_per_class is {samples_per_class} but class {classes[smallest]} has only {available} training "
-            f"images: {remedy}"
-        )
+    _check_labelled(samples_per_class, int(counts[smallest]), f"class {classes[smallest]}")
     chosen: list[int] = []
     for label in range(len(classes)):
         members = np.flatnonzero(numbers == label)
@@ -131,6 +121,43 @@ def draw_subset(labels: Tensor, samples_per_class: int | None, seed: int, classe
         chosen += members[:samples_per_class].tolist()
     rng.shuffle(chosen)
     return chosen
+
+
+def check_counts(
+    sizes: Sequence[int], samples_per_class: int | None, unlabelled: Mapping[str, int], dataset: str
+) -> None:
+    """Checks before anything is read that a data set has the images that a run asks for.
+
+    Args:
+        sizes: training images of each class.
+        unlabelled: how many images without labels each group of the configuration asks for.
+        dataset: its name, for the message.
+
+    Raises:
+        UserError: where there are not so many.
+    """
+    _check_labelled(samples_per_class, min(sizes), f"a class of {dataset}")
+    labelled = sum(sizes if samples_per_class is None else [samples_per_class] * len(sizes))
+    for group, count in unlabelled.items():
+        _check_unlabelled(count, sum(sizes) - labelled, group)
+
+
+def _check_labelled(samples_per_class: int | None, available: int, smallest: str) -> None:
+    if samples_per_class is None:
+        return
+    if samples_per_class < 1:
+        raise UserError(f"max_labels_per_class is {samples_per_class}: set it to 1 or more, or to null for all images")
+    if samples_per_class > available:
+        remedy = f"set max_labels_per_class={available} or less" if available else "add images to it"
+        raise UserError(
+            f"max_labels_per_class is {samples_per_class} but {smallest} has only "
+            f"{counted(available, 'training image')}: {remedy}"
+        )
+
+
+def _check_unlabelled(count: int, available: int, group: str) -> None:
+    if count > available:
+        raise UserError(f"{group}.unlabelled={count}: only {available} training images are not in the labelled subset")
 
 
 def epoch_repeats(epoch_labels_per_class: int, samples_per_class: int) -> int:

@@ -1,20 +1,29 @@
 """What `chimeramix report` does with its options."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from chimeramix.errors import UserError
 from chimeramix.report.paired import compare
 from chimeramix.report.papers import paper_figures
 from chimeramix.report.plots import draw_plots
-from chimeramix.report.render import latex, markdown, results_csv
+from chimeramix.report.render import latex, markdown, results_csv, runs_csv
 from chimeramix.report.results import read_store, summarise
 from chimeramix.report.tables import comparison_table, papers_table, results_tables
-from chimeramix.terminal import print_table
+from chimeramix.report.where import choose
+from chimeramix.terminal import counted, print_table
 
-FORMATS = ("terminal", "markdown", "csv", "latex")
+FORMATS = ("terminal", "markdown", "latex", "csv", "runs-csv")
 
 
-def report(folder: Path, form: str, metric: str, pair: tuple[str, str] | None, plots: Path | None) -> None:
+def report(
+    folder: Path,
+    form: str,
+    metric: str,
+    pair: tuple[str, str] | None,
+    plots: Path | None,
+    conditions: Sequence[str] = (),
+) -> None:
     """Prints the tables of all finished classifier runs below a folder; see `chimeramix report --help`.
 
     Args:
@@ -22,16 +31,19 @@ def report(folder: Path, form: str, metric: str, pair: tuple[str, str] | None, p
         metric: one of `chimeramix.report.results.METRICS`.
         pair: two methods to compare over the same splits.
         plots: where plots go; None: none are drawn.
+        conditions: `KEY=VALUE` of the runs to report; see `chimeramix.report.where`.
 
     Raises:
         UserError: for what can't be read, compared or written.
     """
-    if form == "csv" and pair is not None:
-        raise UserError("--format csv holds the results alone: take another format for --compare")
-    store = read_store(folder, metric)
+    if form in ("csv", "runs-csv") and pair is not None:
+        raise UserError(f"--format {form} holds no comparison: take another format for --compare")
+    store = choose(read_store(folder, metric), conditions)
     results = summarise(store)
     figures = paper_figures() if metric == "accuracy" else {}
-    if form == "csv":
+    if form == "runs-csv":
+        print(runs_csv(results, store.settings), end="")
+    elif form == "csv":
         print(results_csv(results, figures), end="")
     else:
         tables = results_tables(results, metric)
@@ -46,7 +58,8 @@ def report(folder: Path, form: str, metric: str, pair: tuple[str, str] | None, p
             else:
                 print({"markdown": markdown, "latex": latex}[form](table))
     if form == "terminal" and store.unfinished:
-        print(f"{store.unfinished} classifier runs are not finished: chimeramix status {folder}")
+        verb = "is" if store.unfinished == 1 else "are"
+        print(f"{counted(store.unfinished, 'classifier run')} {verb} not finished: chimeramix status {folder}")
     if plots is not None:
         files = draw_plots(results, plots, metric)
         if form == "terminal":

@@ -2,6 +2,7 @@
 
 import re
 import statistics
+import textwrap
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -9,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from chimeramix.errors import UserError
 from chimeramix.files import read_json_lines
-from chimeramix.report.results import Result, Run, by_data_set_and_model
+from chimeramix.report.results import FinishedRun, Result, by_data_set_and_model
+from chimeramix.report.tables import legends
 from chimeramix.runs.spec import size_name, size_order
 
 if TYPE_CHECKING:
@@ -67,7 +69,7 @@ def _over_samples(results: list[Result], title: str, metric: str) -> "Figure":
     most = max(len(result.runs) for result in results)
     bars = "" if most == 1 else f", mean ± std over {most} seeds"
     axis.set(xlabel="samples per class", ylabel=f"test {metric.replace('_', ' ')} in %{bars}")
-    _finish(figure, axis, title)
+    _finish(figure, axis, title, results)
     return figure
 
 
@@ -91,7 +93,7 @@ def _training_curves(results: list[Result], title: str) -> "Figure":
     for axis, (name, _) in zip(axes, panels, strict=True):
         axis.set(xlabel="steps", ylabel=name)
         axis.grid(alpha=0.3)
-    _finish(figure, axes[-1], title)
+    _finish(figure, axes[-1], title, results)
     return figure
 
 
@@ -114,14 +116,14 @@ def _percent(fraction: float | None) -> float | None:
     return None if fraction is None else 100 * fraction
 
 
-def _read_metrics(run: Run) -> Records:
+def _read_metrics(run: FinishedRun) -> Records:
     path = run.folder / "metrics.jsonl"
     try:
         return read_json_lines(path)
     except FileNotFoundError:
         return []
     except ValueError as error:
-        raise UserError(f"{path} is damaged ({error}); train this run anew with rerun=true") from error
+        raise UserError(f"{path} is damaged ({error}); train this run again with rerun=true") from error
 
 
 def _by_method(results: list[Result]) -> dict[str, list[Result]]:
@@ -144,10 +146,14 @@ def _figure(width: float, methods: int, panels: int = 1) -> tuple["Figure", Any]
     return figure, figure.subplots(1, panels)
 
 
-def _finish(figure: "Figure", axis: "Axes", title: str) -> None:
+def _finish(figure: "Figure", axis: "Axes", title: str, results: list[Result]) -> None:
     axis.grid(alpha=0.3)
     axis.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False)
     figure.suptitle(title, fontsize=10)
+    width = int(figure.get_figwidth() * 15)  # characters of the small print below the axes
+    lines = [line for legend in legends(results) for line in textwrap.wrap(legend, width)]
+    if lines:
+        figure.supxlabel("\n".join(lines), fontsize=7, x=0.01, ha="left")
 
 
 def _save(figure: "Figure", stem: Path) -> list[Path]:

@@ -1,11 +1,13 @@
-"""Tables as Markdown and LaTeX (booktabs), and all results as CSV."""
+"""Tables as Markdown and LaTeX (booktabs), and all results or runs as CSV."""
 
 import csv
 import io
 import re
+from typing import Any
 
+from chimeramix.report.labels import differing_keys, flat, shown
 from chimeramix.report.papers import Figures
-from chimeramix.report.results import Result, is_best
+from chimeramix.report.results import METRICS, Result, is_best
 from chimeramix.report.tables import figure_of, is_inside
 from chimeramix.runs.spec import size_name
 from chimeramix.terminal import Table, Text
@@ -21,8 +23,9 @@ _LATEX = {
 }
 _COLUMNS = (
     *("dataset", "model", "method", "samples_per_class", "mean", "std", "seeds", "best"),
-    *("paper_mean", "paper_std", "difference", "inside", "paper"),
+    *("paper_mean", "paper_std", "difference", "inside", "paper", "settings"),
 )
+_RUN_COLUMNS = ("identity", "folder", "dataset", "model", "method", "samples_per_class", "seed", "split_seed")
 _SIGNED = re.compile(r"\[?[+-]\d+\.\d+(, [+-]\d+\.\d+\])?")  # a hyphen for a minus won't do in print
 
 
@@ -36,7 +39,8 @@ def markdown(table: Table) -> str:
 
     rule = ["---" if position < table.left else "---:" for position in range(len(table.header))]
     lines = [line(table.header), line(rule), *(line([text(cell) for cell in row]) for row in table.rows)]
-    return "\n".join([f"{table.title}", "", *lines, "", f"{table.caption}", ""])
+    notes = [f"- {note}" for note in table.notes]
+    return "\n".join([table.title, "", *lines, "", table.caption, *(["", *notes] if notes else []), ""])
 
 
 def latex(table: Table) -> str:
@@ -58,6 +62,7 @@ def latex(table: Table) -> str:
         *("    " + " & ".join(text(cell) for cell in row) + r" \\" for row in table.rows),
         r"    \bottomrule",
         r"  \end{tabular}",
+        *(rf"  \par\footnotesize {_latex(note)}" for note in table.notes),
         r"\end{table}",
         "",
     ]
@@ -92,5 +97,39 @@ def results_csv(results: list[Result], figures: Figures) -> str:
             row += [figure.mean, figure.std, difference, is_inside(result, figure), figure.source]
         else:
             row += [None] * 5
+        row.append(_settings(result))
         writer.writerow(["" if value is None else value for value in row])
     return target.getvalue()
+
+
+def runs_csv(results: list[Result], settings: dict[str, dict[str, Any]]) -> str:
+    """A line per run: what it is, its metrics (in percent, the loss as it is) and the settings in which runs differ.
+
+    Args:
+        settings: the configurations that `FinishedRun.settings` names.
+    """
+    pairs = [(result, run) for result in results for run in result.runs.values()]
+    metrics = list(dict.fromkeys(metric for _, run in pairs for metric in run.record["test"]))
+    flat_settings = {identity: dict(flat(settings[identity])) for identity in {run.settings for _, run in pairs}}
+    differing = differing_keys(flat_settings.values())
+    target = io.StringIO()
+    writer = csv.writer(target, lineterminator="\n")
+    writer.writerow([*_RUN_COLUMNS, *metrics, *differing])
+    for result, run in sorted(pairs, key=lambda pair: str(pair[1].folder)):
+        names = [result.dataset, result.model, result.method, size_name(result.samples_per_class)]
+        scores = [_in_percent(metric, run.record["test"].get(metric)) for metric in metrics]
+        own = flat_settings[run.settings]
+        values = [shown(key, own[key])[1] if key in own else "" for key in differing]
+        writer.writerow([run.identity, run.folder, *names, run.seed, run.split_seed, *scores, *values])
+    return target.getvalue()
+
+
+def _in_percent(metric: str, value: float | None) -> float | str:
+    if value is None:
+        return ""
+    return 100 * value if metric in METRICS else value
+
+
+def _settings(result: Result) -> str:
+    """What tells a result apart from others, in full."""
+    return "; ".join(filter(None, (result.data_set.settings, result.variant.settings)))

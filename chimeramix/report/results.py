@@ -4,29 +4,31 @@ import json
 import os
 import statistics
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from chimeramix.errors import UserError
+from chimeramix.report.labels import DataSet, Label, data_set_labels, flat, variant_labels
 from chimeramix.runs.spec import identity_in, identity_of, size_order
 
 METRICS = ("accuracy", "top5", "macro_accuracy")
 
 _SEEDS = ("seed", "split_seed")
-_MOST_SETTINGS = 3  # that tell two variants of a method apart, written out
 _POLICIES = {"autoaugment": "AutoAugment", "trivialaugment": "TrivialAugment"}
 
 
 @dataclass(frozen=True)
-class Run:
+class FinishedRun:
     """A finished classifier run.
 
     Attributes:
+        dataset: `dataset.name`.
         samples_per_class: None for all.
         name: the method, with what was added to the standard augmentation.
         score: the metric of the last epoch's weights on the whole test set, in percent.
+        record: the content of `result.json`.
         settings: identity of its configuration without seeds and samples per class.
     """
 
@@ -38,6 +40,7 @@ class Run:
     seed: int
     split_seed: int
     score: float
+    record: dict[str, Any]
     settings: str
 
     @property
@@ -50,11 +53,11 @@ class Store:
     """The runs of a folder.
 
     Attributes:
-        settings: the configurations that `Run.settings` names.
+        settings: the configurations that `FinishedRun.settings` names.
         unfinished: number of classifier folders without a result.
     """
 
-    runs: list[Run]
+    runs: list[FinishedRun]
     settings: dict[str, dict[str, Any]]
     unfinished: int
 
@@ -64,17 +67,32 @@ class Result:
     """What a method reached: runs that differ in their seeds only.
 
     Attributes:
-        method: its name, with the settings that tell it apart where the same data set has several variants of it.
-        name: without those.
+        data_set: the images' label.
+        variant: the method's label, which tells it apart where the same data set has several variants of it.
+        name: the method's, without that.
         runs: by (seed, split seed).
     """
 
-    dataset: str
+    data_set: Label
     model: str
     samples_per_class: int | None
-    method: str
+    variant: Label
     name: str
-    runs: dict[tuple[int, int], Run] = field(default_factory=dict)
+    runs: dict[tuple[int, int], FinishedRun] = field(default_factory=dict)
+
+    @property
+    def dataset(self) -> str:
+        return self.data_set.name
+
+    @property
+    def method(self) -> str:
+        return self.variant.name
+
+    @property
+    def published(self) -> tuple[str, str, str, int | None]:
+        """What a paper's figure for the same is found by: `dataset.name`, model, method and samples per class."""
+        recorded = next(iter(self.runs.values())).dataset
+        return recorded, self.model, self.name, self.samples_per_class
 
     @property
     def scores(self) -> list[float]:
@@ -112,6 +130,7 @@ def read_store(folder: Path, metric: str = "accuracy") -> Store:
     if not classifiers:
         raise UserError(f"{folder}: no finished classifier run in this folder")
     known: dict[str, Any] = {}  # a generator's settings, which many classifiers share
+    identities: dict[str, str] = {}
     runs, settings = [], {}
     for run in sorted(classifiers):
         result, spec = _read_json(run / "result.json"), _read_json(run / "spec.json")
@@ -124,37 +143,62 @@ def read_store(folder: Path, metric: str = "accuracy") -> Store:
                     _seedless(_read_json(path))["generator"] if path is not None and path.exists() else "removed"
                 )
             common = {**_seedless(spec), "generator": None if generator is None else known[generator]}
-            identity = identity_of(common)
-            settings[identity] = common
-            runs.append(_run(run, result, metric, identity))
+            text = json.dumps(common, sort_keys=True)
+            if text not in identities:  # computing them takes a third of the report
+                identities[text] = identity_of(common)
+                settings[identities[text]] = common
+            runs.append(_run(run, result, metric, identities[text]))
         except (KeyError, TypeError) as error:
             raise UserError(
-                f"{run / 'result.json'} is damaged, or spec.json (no {error}); train this run anew with rerun=true"
+                f"{run / 'result.json'} is damaged, or spec.json (no {error}); train this run again with rerun=true"
             ) from error
     return Store(runs, settings, unfinished)
 
 
 def summarise(store: Store) -> list[Result]:
     """Groups runs over their seeds, sorted by data set, model, samples per class and then mean."""
-    methods: dict[tuple[str, str, str], list[Run]] = defaultdict(list)
+    data_set_of: dict[tuple[str, str], DataSet] = {}
+    trained_on: dict[DataSet, Path] = {}
+    methods: dict[tuple[DataSet, str], dict[str, list[FinishedRun]]] = defaultdict(lambda: defaultdict(list))
     for run in store.runs:
-        methods[run.dataset, run.model, run.name].append(run)
+        key = run.dataset, run.settings
+        if key not in data_set_of:
+            data_set_of[key] = DataSet.of(run.dataset, store.settings[run.settings])
+            trained_on.setdefault(data_set_of[key], run.folder)
+        methods[data_set_of[key], run.model][run.name].append(run)
+    labels = data_set_labels(trained_on)
+    flat_settings = {identity: dict(flat(settings)) for identity, settings in store.settings.items()}
     results: dict[tuple[Any, ...], Result] = {}
-    for (dataset, model, name), runs in methods.items():
-        variants = _variants(runs, store.settings)
-        for run in runs:
-            method = name + variants[run.settings]
-            key = (dataset, model, run.samples_per_class, method)
-            result = results.setdefault(key, Result(dataset, model, run.samples_per_class, method, name))
-            other = result.runs.setdefault((run.seed, run.split_seed), run)
-            if other.identity != run.identity:
-                raise UserError(
-                    f"{other.folder} and {run.folder} have one seed and generators whose folders are gone, so they "
-                    "can't be told apart: report them from two folders of runs"
+    for (data_set, model), named in methods.items():
+        for name, runs in named.items():
+            used = {run.settings: flat_settings[run.settings] for run in runs}
+            variants = variant_labels(name, used, _one_per_size(runs), named)
+            for run in runs:
+                result = results.setdefault(
+                    (data_set, model, name, run.samples_per_class, run.settings),
+                    Result(labels[data_set], model, run.samples_per_class, variants[run.settings], name),
                 )
+                _add(run, result)
     return sorted(
         results.values(), key=lambda each: (each.dataset, each.model, size_order(each.samples_per_class), each.mean)
     )
+
+
+def _add(run: FinishedRun, result: Result) -> None:
+    other = result.runs.setdefault((run.seed, run.split_seed), run)
+    if other.identity != run.identity:
+        raise UserError(
+            f"{other.folder} and {run.folder} have one seed and generators whose folders are gone, so they can't be "
+            "told apart: report them from two folders of runs"
+        )
+
+
+def _one_per_size(runs: list[FinishedRun]) -> bool:
+    """Whether each number of samples has one configuration only: epochs may follow the number."""
+    by_size = defaultdict(set)
+    for run in runs:
+        by_size[run.samples_per_class].add(run.settings)
+    return all(len(variants) == 1 for variants in by_size.values())
 
 
 def by_data_set_and_model(results: list[Result]) -> dict[tuple[str, str], list[Result]]:
@@ -189,8 +233,8 @@ def _seedless(spec: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in spec.items() if key not in (*_SEEDS, "max_labels_per_class")}
 
 
-def _run(folder: Path, result: dict[str, Any], metric: str, settings: str) -> Run:
-    return Run(
+def _run(folder: Path, result: dict[str, Any], metric: str, settings: str) -> FinishedRun:
+    return FinishedRun(
         folder=folder,
         dataset=result["dataset"],
         model=result["model"],
@@ -199,13 +243,14 @@ def _run(folder: Path, result: dict[str, Any], metric: str, settings: str) -> Ru
         seed=result["seed"],
         split_seed=result["split_seed"],
         score=100 * result["test"][metric],
+        record=result,
         settings=settings,
     )
 
 
 def _name(method: str, augment: str) -> str:
-    """`ChimeraMix+Grid + TrivialAugment`; the standard augmentation, and an erasing that is the method, go without
-    saying."""
+    """`ChimeraMix+Grid + TrivialAugment`; the standard augmentation, and an erasing that is the method, are not
+    named."""
     added = [part for part in augment.split(" + ") if part != "flip_crop" and _letters(part) != _letters(method)]
     return " + ".join([method, *(_POLICIES.get(part, part) for part in added)])
 
@@ -214,50 +259,8 @@ def _letters(text: str) -> str:
     return "".join(character for character in text.lower() if character.isalnum())
 
 
-def _variants(runs: list[Run], settings: dict[str, dict[str, Any]]) -> dict[str, str]:
-    """What to append to a method's name for each of its configurations: nothing where each number of samples has only
-    one of them (epochs may follow the number), else the settings in which they differ."""
-    by_size = defaultdict(set)
-    for run in runs:
-        by_size[run.samples_per_class].add(run.settings)
-    identities = sorted({run.settings for run in runs})
-    if all(len(variants) == 1 for variants in by_size.values()):
-        return dict.fromkeys(identities, "")
-    flat = {identity: dict(_flat(settings[identity])) for identity in identities}
-    absent = object()
-    differing = [
-        key
-        for key in sorted({key for each in flat.values() for key in each})
-        if len({str(each.get(key, absent)) for each in flat.values()}) > 1
-    ]
-    # Another class of a part has other keys: the class says enough.
-    classes = [key.removesuffix("_target_") for key in differing if key.endswith("._target_")]
-    differing = [key for key in differing if key.endswith("._target_") or not key.startswith(tuple(classes))]
-    written = {identity: _written(flat[identity], differing) for identity in identities}
-    unique = len(set(written.values())) == len(identities)
-    return {identity: f" ({text if unique else identity[:4]})" for identity, text in written.items()}
-
-
-def _written(settings: dict[str, Any], keys: Iterable[str]) -> str:
-    pairs = []
-    for key in keys:
-        value = str(settings.get(key, "none"))
-        if key.endswith("._target_"):
-            key, value = key.removesuffix("._target_"), value.rsplit(".", 1)[-1]
-        pairs.append(f"{key}={value[:24]}")
-    return ", ".join(pairs) if len(pairs) <= _MOST_SETTINGS else ""
-
-
-def _flat(settings: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    if isinstance(settings, dict):
-        for key, value in settings.items():
-            yield from _flat(value, f"{prefix}.{key}" if prefix else key)
-    else:
-        yield prefix, settings
-
-
 def _read_json(path: Path) -> dict[str, Any]:
     try:
         return dict(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, TypeError, ValueError) as error:
-        raise UserError(f"{path} is damaged or missing ({error}); train this run anew with rerun=true") from error
+        raise UserError(f"{path} is damaged or missing ({error}); train this run again with rerun=true") from error

@@ -13,7 +13,7 @@ def results_tables(results: list[Result], metric: str) -> list[Table]:
     """A table for each data set and model: a row per method, a column per number of samples, in the order of the
     first column.
 
-    The best of a column is bold. Cells without a run, and those with fewer seeds than others, can be told.
+    The best of a column is bold; cells without a run, and those with fewer seeds than others, are marked.
     """
     groups = by_data_set_and_model(results).items()
     return [_results_table(dataset, model, group, metric) for (dataset, model), group in groups]
@@ -44,7 +44,14 @@ def _results_table(dataset: str, model: str, results: list[Result], metric: str)
         header=["method", *(size_name(size) for size in sizes)],
         rows=rows,
         caption=f"last epoch, {seeds}{fewer}{absent}",
+        notes=legends(results),
     )
+
+
+def legends(results: list[Result]) -> list[str]:
+    """What abbreviated names stand for, each once."""
+    labels = [*(result.data_set for result in results), *(result.variant for result in results)]
+    return sorted({line for label in labels for line in label.legend})
 
 
 def papers_table(results: list[Result], figures: Figures) -> Table | None:
@@ -76,7 +83,7 @@ def papers_table(results: list[Result], figures: Figures) -> Table | None:
 
 
 def figure_of(result: Result, figures: Figures) -> PaperFigure | None:
-    return figures.get((result.dataset, result.model, result.name, result.samples_per_class))
+    return figures.get(result.published)
 
 
 def is_inside(result: Result, figure: PaperFigure) -> bool | None:

@@ -13,7 +13,7 @@ from chimeramix.data.subset import TrainingImages, epoch_repeats
 from chimeramix.data.views import Augment, Normalize, Views
 from chimeramix.errors import UserError
 from chimeramix.machine import Machine, check_recordable
-from chimeramix.mixing import Identity
+from chimeramix.mixing import Identity, Mixer
 from chimeramix.optimize import Optimisation
 from chimeramix.runs import build
 from chimeramix.runs.folder import RunFolder
@@ -152,8 +152,7 @@ def classifier_parts(run: Run) -> Parts:
     }
     if config.procedure is None:
         return Parts(ClassifierTraining(**common), model, data, views, len(test.labels), streams)
-    if not isinstance(mixer, Identity):
-        raise UserError("procedure mixes images itself: choose mixer=none, or no procedure")
+    check_procedure(mixer)
     algorithm = build.part(config, "procedure")
     others = data.unlabelled(source.image_size, algorithm.unlabelled, algorithm.transductive, "procedure")
     if not len(others):
@@ -165,6 +164,12 @@ def classifier_parts(run: Run) -> Parts:
         rng=streams["unlabelled"],
     )
     return Parts(training, training.averaged, data, views, len(test.labels), streams)
+
+
+def check_procedure(mixer: Mixer) -> None:
+    """Raises `UserError` for a mixer beside a procedure."""
+    if not isinstance(mixer, Identity):
+        raise UserError("procedure mixes images itself: choose mixer=none, or no procedure")
 
 
 def try_augment(augment: Augment, subset: Subset, group: str) -> None:

@@ -4,7 +4,7 @@ A part says by its constructor's signature what it needs of the run: it gets wha
 its group (`chimeramix.config.checks.GIVEN_BY_THE_RUN`).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -29,6 +29,12 @@ def source(config: Config) -> DataSource:
             config.dataset, data_dir=machine.data_dir, mirror=machine.mirror, workers=machine.workers
         )
     return made
+
+
+def class_sizes(source: DataSource) -> Sequence[int] | None:
+    """Number of training images of each class; None where only reading the data would tell."""
+    sizes: Sequence[int] | None = getattr(source, "class_sizes", lambda: None)()  # one's own data set may lack it
+    return sizes
 
 
 def generator(config: Config) -> Generator:

@@ -29,7 +29,7 @@ class RunStatus:
 
     Attributes:
         state: `running`, `interrupted` or `failed`, as the run itself last said; `started` where a job of a sweep has
-            not come so far, maybe because it waits for its generator.
+            taken up the run and training has not begun, maybe because it waits for its generator.
         reason: of a failure or an interruption.
         command: goes on with the run.
         first_step: steps that were done when this process began.

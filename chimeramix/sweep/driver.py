@@ -1,4 +1,4 @@
-"""From a sweep's command line to its summary: plan, submit what is missing, wait, tell what became of it."""
+"""From a sweep's command line to its summary: plan, submit what is missing, wait, report what became of it."""
 
 import logging
 import shutil
@@ -6,17 +6,17 @@ from contextlib import suppress
 from pathlib import Path
 
 from chimeramix.config.compose import Tree
-from chimeramix.config.settings import Settings
 from chimeramix.config.sweep import Sweep, read_sweep
 from chimeramix.errors import Interrupted, RunFailure, UserError
 from chimeramix.machine import Machine
 from chimeramix.runs.commands import to_repeat, train_command
 from chimeramix.runs.state import RunStatus
 from chimeramix.sweep.launch import Job, in_this_process, on_slurm, on_this_machine
-from chimeramix.sweep.plan import Cell, Plan, count_states, plan, queue_of, states_of, write_plan
+from chimeramix.sweep.plan import Plan, PlannedRun, count_states, plan, queue_of, states_of, write_plan
 from chimeramix.sweep.pool import default_at_once
 from chimeramix.sweep.task import write_job
 from chimeramix.sweep.trial import Trials
+from chimeramix.terminal import counted
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ LAUNCHERS = {
     "slurm": "slurm",
     "submitit_slurm": "slurm",
 }
-_MOST_TOLD = 20  # unfinished runs in a summary
+_MOST_LISTED = 20  # unfinished runs in a summary
 
 
 def sweep(tree: Tree, overrides: list[str]) -> None:
@@ -43,51 +43,54 @@ def sweep(tree: Tree, overrides: list[str]) -> None:
         raise UserError(f"hydra/launcher={asked.launcher}: sweeps run with slurm, local or basic")
     launcher = LAUNCHERS[asked.launcher]
     planned = plan(asked)
-    states = _states(planned.cells, asked.folder.parent)
+    states = _states(planned.runs, asked.folder.parent)
     todo, trials = [], Trials()
-    for (cell, settings, source), (state, _) in zip(planned.runs, states, strict=True):
-        if state in ("missing", "interrupted", "failed") or (state == "done" and settings.config.rerun):
-            trials.run(settings, source)
-            todo.append((cell, settings))
+    for run, (state, _) in zip(planned.runs, states, strict=True):
+        assert run.settings is not None
+        assert run.source is not None
+        if state in ("missing", "interrupted", "failed") or (state == "done" and run.settings.config.rerun):
+            trials.run(run.settings, run.source)
+            todo.append(run)
     if todo and launcher == "slurm" and shutil.which("srun") is None:
         raise UserError(
             "there is no Slurm on this machine (srun is not found): add hydra/launcher=local to do the sweep's runs "
             "here, several at the same time, or hydra/launcher=basic to do them one after another"
         )
     if todo and launcher != "slurm":  # what the nodes of a cluster have is not known here
-        machines = (settings.config.machine for _, settings in todo)
+        machines = (run.settings.config.machine for run in todo if run.settings is not None)
         for chosen in {(each.device, each.precision, each.compile) for each in machines}:
             Machine.choose(*chosen)
     if planned.nothing:
-        log.info("%d of %d combinations train no %s: nothing to do", planned.nothing, planned.combinations, tree.role)
+        train = "trains" if planned.nothing == 1 else "train"
+        combinations = counted(planned.combinations, "combination")
+        log.info("%d of %s %s no %s: nothing to do", planned.nothing, combinations, train, tree.role)
     if planned.runs:
-        log.info("%d runs: %s", len(planned.runs), count_states(states))
+        log.info("%s: %s", counted(len(planned.runs), "run"), count_states(states))
     if todo:
         _launch(launcher, asked, planned, todo)
     if planned.runs:
-        _summarise(planned.cells, asked)
+        _summarise(planned.runs, asked)
 
 
-def _states(cells: list[Cell], sweeps: Path) -> list[tuple[str, RunStatus | None]]:
-    states = states_of(cells)
+def _states(runs: list[PlannedRun], sweeps: Path) -> list[tuple[str, RunStatus | None]]:
+    states = states_of(runs)
     if all(state == "done" for state, _ in states):
         return states
     try:
-        return states_of(cells, queue_of(sweeps))
+        return states_of(runs, queue_of(sweeps))
     except ConnectionError as error:
         raise RunFailure(str(error)) from error
 
 
-def _launch(launcher: str, asked: Sweep, planned: Plan, todo: list[tuple[Cell, Settings]]) -> None:
+def _launch(launcher: str, asked: Sweep, planned: Plan, todo: list[PlannedRun]) -> None:
     folder = _new_folder(asked.folder)
-    write_plan(folder, asked, planned.cells)
-    pack = todo[0][1].config.sweep.pack
+    write_plan(folder, asked, planned.runs)
+    pack = asked.runs[0].config.sweep.pack
     size = pack or 1 if launcher == "slurm" else 1
     jobs = []
     for number, start in enumerate(range(0, len(todo), size)):
-        cells, settings = zip(*todo[start : start + size], strict=True)
-        job = Job(folder / "jobs" / f"{number}.json", list(cells))
-        write_job(job.file, job.cells, list(settings))
+        job = Job(folder / "jobs" / f"{number}.json", todo[start : start + size])
+        write_job(job.file, job.runs)
         jobs.append(job)
     try:
         if launcher == "basic":
@@ -104,10 +107,10 @@ def _launch(launcher: str, asked: Sweep, planned: Plan, todo: list[tuple[Cell, S
         raise
     except KeyboardInterrupt:
         if launcher == "slurm":
-            log.info("the jobs go on without this command; how they do: chimeramix status %s", _runs_dir(asked))
+            log.info("the jobs go on without this command; how far they are: chimeramix status %s", _runs_dir(asked))
         raise
     except Interrupted:
-        log.info("%s", count_states(states_of(planned.cells)))
+        log.info("%s", count_states(states_of(planned.runs)))
         raise
 
 
@@ -132,21 +135,21 @@ def _runs_dir(asked: Sweep) -> str:
     return str(asked.runs[0].config.machine.runs_dir)
 
 
-def _summarise(cells: list[Cell], asked: Sweep) -> None:
-    """Tells how many runs are done and what is wrong with the others. Raises `RunFailure` where any is not done."""
-    states = _states(cells, asked.folder.parent)
-    unfinished = [(cell, state, status) for cell, (state, status) in zip(cells, states, strict=True) if state != "done"]
-    for cell, state, status in unfinished[:_MOST_TOLD]:
-        log.info("%s: %s", cell.folder, _describe(state, status))
-    if len(unfinished) > _MOST_TOLD:
-        log.info("... and %d more: chimeramix status %s", len(unfinished) - _MOST_TOLD, _runs_dir(asked))
-    told = f"{count_states(states)} of {len(cells)} runs"
+def _summarise(runs: list[PlannedRun], asked: Sweep) -> None:
+    """Says how many runs are done and what is wrong with the others. Raises `RunFailure` where any is not done."""
+    states = _states(runs, asked.folder.parent)
+    unfinished = [(run, state, status) for run, (state, status) in zip(runs, states, strict=True) if state != "done"]
+    for run, state, status in unfinished[:_MOST_LISTED]:
+        log.info("%s: %s", run.folder, _describe(state, status))
+    if len(unfinished) > _MOST_LISTED:
+        log.info("... and %d more: chimeramix status %s", len(unfinished) - _MOST_LISTED, _runs_dir(asked))
+    summary = f"{count_states(states)} of {counted(len(runs), 'run')}"
     if any(state in ("queued", "running") for _, state, _ in unfinished):
-        raise RunFailure(f"{told}; see how they do with: chimeramix status {_runs_dir(asked)}")
+        raise RunFailure(f"{summary}; how far they are: chimeramix status {_runs_dir(asked)}")
     if unfinished:
         command = train_command(asked.role, to_repeat(asked.overrides))
-        raise RunFailure(f"{told}; for the rest repeat: {command} --multirun")
-    log.info("all %d runs are done", len(cells))
+        raise RunFailure(f"{summary}; for the rest repeat: {command} --multirun")
+    log.info("%s", "the run is done" if len(runs) == 1 else f"all {len(runs)} runs are done")
 
 
 def _describe(state: str, status: RunStatus | None) -> str:

@@ -42,7 +42,7 @@ class SlurmJob:
 
 
 def attempt(task: Task) -> bool:
-    """Trains a run, and the generator it may lack; returns whether that went well. A failure is told and recorded in
+    """Trains a run, and the generator it may lack; returns whether that succeeded. A failure is printed and recorded in
     the run's folder, and leaves the other runs alone.
 
     Raises:

@@ -17,9 +17,10 @@ from chimeramix.files import write_json
 from chimeramix.runs.state import RunStatus, read_state, write_status
 from chimeramix.sweep import slurm
 from chimeramix.sweep.job import SlurmJob, attempt
-from chimeramix.sweep.plan import Cell, count_states, states_of
+from chimeramix.sweep.plan import PlannedRun, count_states, states_of
 from chimeramix.sweep.pool import run_pool
 from chimeramix.sweep.task import read_job
+from chimeramix.terminal import counted
 
 log = logging.getLogger(__name__)
 
@@ -29,10 +30,10 @@ _LOG_SECONDS = 60.0  # between two lines about a sweep's state where there is no
 
 @dataclass(frozen=True)
 class Job:
-    """A job's file and the runs in it."""
+    """A job of Slurm or of a pool: its file and the runs in it."""
 
     file: Path
-    cells: list[Cell]
+    runs: list[PlannedRun]
 
 
 def in_this_process(jobs: list[Job]) -> None:
@@ -44,8 +45,8 @@ def in_this_process(jobs: list[Job]) -> None:
 
 def on_this_machine(jobs: list[Job], at_once: int) -> None:
     """Some runs at the same time, each in a process of its own. Raises `Interrupted`."""
-    tasks = [(job.file, number) for job in jobs for number in range(len(job.cells))]
-    cells = [cell for job in jobs for cell in job.cells]
+    tasks = [(job.file, number) for job in jobs for number in range(len(job.runs))]
+    runs = [run for job in jobs for run in job.runs]
     count = 0
     with _bar(len(tasks)) as bar:
 
@@ -53,15 +54,15 @@ def on_this_machine(jobs: list[Job], at_once: int) -> None:
             nonlocal count
             count += 1
             bar.update()
-            folder = cells[position].folder
+            folder = runs[position].folder
             if bar.disable:
-                log.info("%d of %d: %s %s", count, len(cells), folder.name, read_state(folder)[0])
+                log.info("%d of %d: %s %s", count, len(runs), folder.name, read_state(folder)[0])
 
         run_pool(tasks, at_once, ended)
 
 
 def on_slurm(jobs: list[Job], resources: dict[str, Any], largest_batch: int | None, sweep_folder: Path) -> None:
-    """Submits arrays of jobs and waits until all have ended; tells how far the sweep is meanwhile.
+    """Submits arrays of jobs and waits until all have ended; shows meanwhile how far the sweep is.
 
     Args:
         resources: the keys of hydra-submitit-launcher's Slurm configuration.
@@ -75,8 +76,8 @@ def on_slurm(jobs: list[Job], resources: dict[str, Any], largest_batch: int | No
     ended: list[tuple[str, RunStatus | None]] = []  # states of the runs of jobs that have ended
     absent: set[str] = set()  # from the queue at the last look; a job between two states may be absent for a moment
     submitted = False
-    wait, next_submission, next_line, told = 1.0, 0.0, 0.0, ""
-    with _bar(sum(len(job.cells) for job in jobs)) as bar:
+    wait, next_submission, next_line, last_line = 1.0, 0.0, 0.0, ""
+    with _bar(sum(len(job.runs) for job in jobs)) as bar:
         while batches or active:
             if batches and time.monotonic() >= next_submission:
                 if _submit(batches[0], resources, sweep_folder, active, submitted):
@@ -93,15 +94,15 @@ def on_slurm(jobs: list[Job], resources: dict[str, Any], largest_batch: int | No
                 if handle.paths.result_pickle.exists() or (number not in queued and number in absent):
                     del active[number]
                     _record_end(number, handle, job)
-                    ended += states_of(job.cells)
+                    ended += states_of(job.runs)
             absent = {number for number in active if number not in queued}
             pending = [*(job for _, job in active.values()), *(job for batch in batches for job in batch)]
-            states = ended + states_of([cell for job in pending for cell in job.cells])
+            states = ended + states_of([run for job in pending for run in job.runs])
             bar.n = sum(state == "done" for state, _ in states)
             bar.refresh()
-            line = f"{count_states(states)}; {len(active)} jobs in the queue"
-            if bar.disable and line != told and time.monotonic() >= next_line:
-                told, next_line = line, time.monotonic() + _LOG_SECONDS
+            line = f"{count_states(states)}; {counted(len(active), 'job')} in the queue"
+            if bar.disable and line != last_line and time.monotonic() >= next_line:
+                last_line, next_line = line, time.monotonic() + _LOG_SECONDS
                 log.info("%s", line)
             if active or batches:
                 time.sleep(wait)
@@ -137,15 +138,16 @@ def _submit(
     active.update(taken)
     _note_jobs(sweep_folder / "sweep.json", {number: job for number, (_, job) in taken.items()})
     first = handles[0].job_id.split("_")[0]
-    count = f"{len(jobs)} job{'s' * (len(jobs) > 1)}"
-    log.info("submitted %s as Slurm job %s; their output: %s", count, first, handles[0].paths.folder.parent)
+    log.info(
+        "submitted %s as Slurm job %s; output: %s", counted(len(jobs), "job"), first, handles[0].paths.folder.parent
+    )
     return True
 
 
 def _note_jobs(path: Path, jobs: dict[str, Job]) -> None:
     """Adds job numbers to `sweep.json`, by which a later command knows what is queued."""
     content = json.loads(path.read_text(encoding="utf-8"))
-    content["jobs"].update({number: [cell.identity for cell in job.cells] for number, job in jobs.items()})
+    content["jobs"].update({number: [run.identity for run in job.runs] for number, job in jobs.items()})
     write_json(path, content)
 
 
@@ -158,12 +160,12 @@ def _record_end(number: str, handle: Any, job: Job) -> None:
         reason = slurm.end_of(number)
     if reason is None:
         return  # the runs have recorded what there is to say
-    for cell in job.cells:
-        state, status = read_state(cell.folder)
+    for run in job.runs:
+        state, status = read_state(run.folder)
         if state in ("interrupted", "missing"):
-            status = status or RunStatus("interrupted", cell.command)
+            status = status or RunStatus("interrupted", run.command)
             status.state, status.reason = "interrupted", f"Slurm job {number}: {reason}"
-            write_status(cell.folder, status)
+            write_status(run.folder, status)
 
 
 def _split(jobs: list[Job], size: int) -> list[list[Job]]:

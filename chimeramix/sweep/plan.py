@@ -4,10 +4,11 @@ import json
 import logging
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
+from chimeramix.config.schema import Config
 from chimeramix.config.settings import Settings
 from chimeramix.config.sweep import Sweep
 from chimeramix.files import write_json
@@ -24,31 +25,26 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Cell:
-    """A run of a sweep, trained or not.
+class PlannedRun:
+    """What is known of a sweep's run, trained or not.
 
     Attributes:
         folder: the run's folder, there or not.
         columns: what tables show of it: data set, method, samples per class, seed, ...
         command: trains this run alone.
+        settings, source: what trains it, and its data set; None for a run that is known from files alone.
     """
 
     folder: Path
     role: str
     columns: dict[str, Any]
     command: str
+    settings: Settings | None = None
+    source: "DataSource | None" = None
 
     @property
     def identity(self) -> str:
         return identity_in(self.folder.name)
-
-
-class PlannedRun(NamedTuple):
-    """A cell, what trains it, and its data set."""
-
-    cell: Cell
-    settings: Settings
-    source: "DataSource"
 
 
 @dataclass(frozen=True)
@@ -65,13 +61,14 @@ class Plan:
     combinations: int
     nothing: int
 
-    @property
-    def cells(self) -> list[Cell]:
-        return [run.cell for run in self.runs]
-
 
 def plan(sweep: Sweep) -> Plan:
-    """Finds the folder of each run. Raises `UserError` where a data set can't be used."""
+    """Finds the folder of each run.
+
+    Raises:
+        UserError: where a data set can't be used, or has fewer images than a run asks for, as far as it says so without
+            being downloaded.
+    """
     from chimeramix.runs import build  # torch is imported only when there is something to plan
     from chimeramix.runs.train import folders_of, trains_nothing
 
@@ -89,13 +86,31 @@ def plan(sweep: Sweep) -> Plan:
             source = build.source(config)
             sources[data] = source, source.facts()
         source, facts = sources[data]
+        _check_counts(config, settings.role, source)
         runs_dir = settings.runs_dir
         if runs_dir not in existing:
             existing[runs_dir] = folders_in(runs_dir)
         folder = folders_of(settings, facts, existing[runs_dir])[0]
-        cell = Cell(folder.path, settings.role, columns_of(settings), resume_command(settings.role, settings.overrides))
-        found.setdefault(folder.identity, PlannedRun(cell, settings, source))
+        command = resume_command(settings.role, settings.overrides)
+        run = PlannedRun(folder.path, settings.role, columns_of(settings), command, settings, source)
+        found.setdefault(folder.identity, run)
     return Plan(list(found.values()), len(sweep.runs), nothing)
+
+
+def _check_counts(config: Config, role: str, source: "DataSource") -> None:
+    from chimeramix.data.subset import check_counts
+    from chimeramix.runs import build
+
+    sizes = build.class_sizes(source)
+    if sizes is None:
+        return
+    uses_generator = role == "generator" or build.needs_generator(config)
+    groups = {
+        "generator": config.generator if uses_generator else None,
+        "procedure": config.procedure if role == "classifier" else None,
+    }
+    unlabelled = {group: values.get("unlabelled", 0) for group, values in groups.items() if values is not None}
+    check_counts(sizes, config.max_labels_per_class, unlabelled, config.dataset["name"])
 
 
 _SHOWN = ("dataset=", "experiment=", "max_labels_per_class=", "seed=")  # in columns of their own
@@ -115,13 +130,13 @@ def columns_of(settings: Settings) -> dict[str, Any]:
     }
 
 
-def states_of(cells: list[Cell], queue: Mapping[str, str] | None = None) -> list[tuple[str, RunStatus | None]]:
-    """The state of each cell; `queue` holds the state of its job in Slurm's queue by identity. A run is `queued` where
+def states_of(runs: list[PlannedRun], queue: Mapping[str, str] | None = None) -> list[tuple[str, RunStatus | None]]:
+    """The state of each run; `queue` holds the state of its job in Slurm's queue by identity. A run is `queued` where
     its job waits, or has started and the run has not."""
     states = []
-    for cell in cells:
-        state, status = read_state(cell.folder)
-        job = (queue or {}).get(cell.identity, "COMPLETING")
+    for run in runs:
+        state, status = read_state(run.folder)
+        job = (queue or {}).get(run.identity, "COMPLETING")
         waits = job not in ("RUNNING", "COMPLETING") and state in ("missing", "interrupted", "failed")
         starts = job == "RUNNING" and (state == "missing" or (status is not None and status.state == "started"))
         states.append(("queued" if waits or starts else state, status))
@@ -134,12 +149,16 @@ def count_states(states: list[tuple[str, RunStatus | None]]) -> str:
     return ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state]) or "0 done"
 
 
-def write_plan(folder: Path, sweep: Sweep, cells: list[Cell]) -> None:
+def write_plan(folder: Path, sweep: Sweep, runs: list[PlannedRun]) -> None:
     """`sweep.json`: from which `chimeramix status` knows what belongs to the sweep."""
+    cells = [
+        {"folder": str(run.folder.absolute()), "role": run.role, "columns": run.columns, "command": run.command}
+        for run in runs
+    ]
     content = {
         "role": sweep.role,
         "overrides": sweep.overrides,
-        "cells": [{**asdict(cell), "folder": str(cell.folder.absolute())} for cell in cells],
+        "cells": cells,
         "jobs": {},
     }
     write_json(folder / "sweep.json", content)
@@ -164,4 +183,4 @@ def queue_of(sweeps: Path) -> dict[str, str]:
     for planned in read_plans(sweeps):
         jobs.update(planned["jobs"])
     numbers = slurm.queue() if jobs else {}
-    return {identity: numbers[number] for number, cells in jobs.items() if number in numbers for identity in cells}
+    return {identity: numbers[number] for number, members in jobs.items() if number in numbers for identity in members}

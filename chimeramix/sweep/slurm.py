@@ -17,8 +17,8 @@ def queue() -> dict[str, str]:
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
     except (subprocess.SubprocessError, OSError) as error:
-        told = (getattr(error, "stderr", None) or str(error)).strip().splitlines()[-1]
-        raise ConnectionError(f"Slurm's queue can't be read ({told})") from error
+        reason = (getattr(error, "stderr", None) or str(error)).strip().splitlines()[-1]
+        raise ConnectionError(f"Slurm's queue can't be read ({reason})") from error
     pairs = (line.split() for line in done.stdout.splitlines())
     return {pair[0]: pair[1] for pair in pairs if len(pair) == 2}
 

@@ -10,46 +10,48 @@ from chimeramix.errors import UserError
 from chimeramix.runs.commands import to_repeat, train_command
 from chimeramix.runs.spec import identity_in, size_name, size_order
 from chimeramix.runs.state import RunStatus
-from chimeramix.sweep.plan import Cell, count_states, queue_of, read_plans, states_of
+from chimeramix.sweep.plan import PlannedRun, count_states, queue_of, read_plans, states_of
 from chimeramix.terminal import Table, Text, print_table
 
 _NAME = re.compile(r"(?P<dataset>.+)-n(?P<count>\d+|all)-(?P<method>.+)-s(?P<seed>\d+)-[0-9a-f]{12}")
-_MOST_TOLD = 40
+_MOST_LISTED = 40
 
 State = tuple[str, RunStatus | None]
 
 
-def cells_below(runs: Path) -> tuple[list[Cell], dict[str, str]]:
+def runs_below(folder: Path) -> tuple[list[PlannedRun], dict[str, str]]:
     """All runs of a folder and, of those that belong to a recorded sweep, that sweep's command by identity.
 
     Raises:
         UserError: where there is no such folder, or no run in it.
     """
-    if not runs.is_dir():
-        raise UserError(f"{runs}: no such folder; name the machine.runs_dir of your runs")
-    cells: dict[str, Cell] = {}
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder; name the machine.runs_dir of your runs")
+    runs: dict[str, PlannedRun] = {}
     commands: dict[str, str] = {}
-    for sweep in read_plans(runs / "sweeps"):
+    for sweep in read_plans(folder / "sweeps"):
         command = train_command(sweep["role"], to_repeat(sweep["overrides"]))
         for entry in sweep["cells"]:
             # The name within this folder, wherever it lay when the sweep began.
-            folder = runs / entry["role"] / Path(entry["folder"]).name
-            cell = Cell(folder, entry["role"], entry["columns"], entry["command"])
-            cells[cell.identity] = cell
-            commands[cell.identity] = f"{command} --multirun"
+            place = folder / entry["role"] / Path(entry["folder"]).name
+            run = PlannedRun(place, entry["role"], entry["columns"], entry["command"])
+            runs[run.identity] = run
+            commands[run.identity] = f"{command} --multirun"
     for role in ("generator", "classifier"):
-        for folder in sorted((runs / role).glob("*-n*-s*-*")):
-            name = _NAME.fullmatch(folder.name)
+        for place in sorted((folder / role).glob("*-n*-s*-*")):
+            name = _NAME.fullmatch(place.name)
             if name is not None:
-                known = cells.get(identity_in(folder.name))
-                cell = Cell(folder, role, known.columns if known else _columns(name), known.command if known else "")
-                cells[cell.identity] = cell
-    if not cells:
-        raise UserError(f"{runs}: no run in this folder")
-    return list(cells.values()), commands
+                known = runs.get(identity_in(place.name))
+                run = PlannedRun(
+                    place, role, known.columns if known else _columns(name), known.command if known else ""
+                )
+                runs[run.identity] = run
+    if not runs:
+        raise UserError(f"{folder}: no run in this folder")
+    return list(runs.values()), commands
 
 
-def cells_of_command(runs: Path, words: list[str]) -> tuple[list[Cell], dict[str, str]]:
+def runs_of_command(folder: Path, words: list[str]) -> tuple[list[PlannedRun], dict[str, str]]:
     """The runs of a sweep given as its command, `train_classifier.py +dataset=... seed=0,1`, in a folder of runs.
 
     Raises:
@@ -64,40 +66,40 @@ def cells_of_command(runs: Path, words: list[str]) -> tuple[list[Cell], dict[str
     if script is None:
         given = words[0] if words else "no words"
         raise UserError(f"{given}: give the sweep's axes as its command: train_classifier.py +dataset=... seed=0,1")
-    role, folders = script.group(1), [word for word in words[1:] if word.startswith("--config-dir=")]
+    role, options = script.group(1), [word for word in words[1:] if word.startswith("--config-dir=")]
     overrides = [word for word in to_repeat(words[1:]) if not word.startswith(("--", "machine.runs_dir="))]
-    quoted = str(runs).replace("\\", "\\\\").replace("'", "\\'")
+    quoted = str(folder).replace("\\", "\\\\").replace("'", "\\'")
     overrides.append(f"machine.runs_dir='{quoted}'")
-    tree = Tree(role, Path(folders[0].partition("=")[2]) if folders else None)
-    cells = plan(read_sweep(tree, overrides)).cells
-    command = f"{train_command(role, folders + overrides)} --multirun"
-    return cells, {cell.identity: command for cell in cells}
+    tree = Tree(role, Path(options[0].partition("=")[2]) if options else None)
+    runs = plan(read_sweep(tree, overrides)).runs
+    command = f"{train_command(role, options + overrides)} --multirun"
+    return runs, {run.identity: command for run in runs}
 
 
-def show(runs: Path, words: list[str]) -> None:
+def show(folder: Path, words: list[str]) -> None:
     """Prints counts by data set, method and samples per class, what is unfinished and why, and how to finish it."""
-    cells, commands = cells_of_command(runs, words) if words else cells_below(runs)
+    runs, commands = runs_of_command(folder, words) if words else runs_below(folder)
     try:
-        queue = queue_of(runs / "sweeps")
+        queue = queue_of(folder / "sweeps")
     except ConnectionError as error:
         print(f"{error}: runs that wait in it are shown as missing")
         queue = {}
-    rows = list(zip(cells, states_of(cells, queue), strict=True))
+    rows = list(zip(runs, states_of(runs, queue), strict=True))
     for role in ("generator", "classifier"):
-        chosen = [(cell, state) for cell, state in rows if cell.role == role]
+        chosen = [(run, state) for run, state in rows if run.role == role]
         if chosen:
             counts = count_states([state for _, state in chosen])
-            print_table(_counts(f"{role}s: {counts}", [(cell, state) for cell, (state, _) in chosen]))
-    told = [(cell, *state) for cell, state in rows if state[0] in ("running", "interrupted", "failed")]
-    if told:
-        print_table(_unfinished(told))
+            print_table(_counts(f"{role}s: {counts}", [(run, state) for run, (state, _) in chosen]))
+    begun = [(run, *state) for run, state in rows if state[0] in ("running", "interrupted", "failed")]
+    if begun:
+        print_table(_unfinished(begun))
     rest = _commands(rows, commands)
     if rest:
         print("To finish the rest:")
-        for line in rest[:_MOST_TOLD]:
+        for line in rest[:_MOST_LISTED]:
             print(f"  {line}")
-        if len(rest) > _MOST_TOLD:
-            print(f"  ... and {len(rest) - _MOST_TOLD} more")
+        if len(rest) > _MOST_LISTED:
+            print(f"  ... and {len(rest) - _MOST_LISTED} more")
 
 
 def _columns(name: "re.Match[str]") -> dict[str, Any]:
@@ -111,13 +113,13 @@ def _columns(name: "re.Match[str]") -> dict[str, Any]:
     }
 
 
-def _counts(title: str, cells: list[tuple[Cell, str]]) -> Table:
+def _counts(title: str, runs: list[tuple[PlannedRun, str]]) -> Table:
     """`4/5` for each data set, method and number of samples: done, and in all."""
-    sizes = sorted({cell.columns["max_labels_per_class"] for cell, _ in cells}, key=size_order)
+    sizes = sorted({run.columns["max_labels_per_class"] for run, _ in runs}, key=size_order)
     found: dict[tuple[str, str], dict[int | None, list[str]]] = defaultdict(lambda: defaultdict(list))
-    for cell, state in cells:
-        method = f"{cell.columns['experiment']} {_variant(cell)}".strip()
-        found[cell.columns["dataset"], method][cell.columns["max_labels_per_class"]].append(state)
+    for run, state in runs:
+        method = f"{run.columns['experiment']} {_variant(run)}".strip()
+        found[run.columns["dataset"], method][run.columns["max_labels_per_class"]].append(state)
     rows = [
         [Text(dataset), Text(method), *(_fraction(states[size]) for size in sizes)]
         for (dataset, method), states in sorted(found.items())
@@ -126,9 +128,9 @@ def _counts(title: str, cells: list[tuple[Cell, str]]) -> Table:
     return Table(title, header, rows, left=2)
 
 
-def _variant(cell: Cell) -> str:
-    """The overrides that may tell a cell from others of its data set, method, number and seed."""
-    return str(cell.columns["changes"]) if len(str(cell.columns["changes"])) <= 40 else ""
+def _variant(run: PlannedRun) -> str:
+    """The overrides that may tell a run from others of its data set, method, number and seed."""
+    return str(run.columns["changes"]) if len(str(run.columns["changes"])) <= 40 else ""
 
 
 def _fraction(states: list[str]) -> Text:
@@ -138,19 +140,19 @@ def _fraction(states: list[str]) -> Text:
     return Text(f"{done}/{len(states)}", bold=done < len(states))
 
 
-def _unfinished(cells: list[tuple[Cell, str, RunStatus | None]]) -> Table:
+def _unfinished(runs: list[tuple[PlannedRun, str, RunStatus | None]]) -> Table:
     rows = []
-    for cell, state, status in cells[:_MOST_TOLD]:
-        told = status or RunStatus(state, cell.command)
+    for run, state, status in runs[:_MOST_LISTED]:
+        known = status or RunStatus(state, run.command)
         texts = [
-            f"{cell.role}/{cell.folder.name}",
-            (told.reason or "") if state != "running" else "",
+            f"{run.role}/{run.folder.name}",
+            (known.reason or "") if state != "running" else "",
             state,
-            f"{told.step:,} of {told.steps:,}" if told.steps else "",
-            _time(told.seconds_left) if state == "running" else "",
+            f"{known.step:,} of {known.steps:,}" if known.steps else "",
+            _time(known.seconds_left) if state == "running" else "",
         ]
         rows.append([Text(text) for text in texts])
-    caption = f"... and {len(cells) - _MOST_TOLD} more" if len(cells) > _MOST_TOLD else ""
+    caption = f"... and {len(runs) - _MOST_LISTED} more" if len(runs) > _MOST_LISTED else ""
     return Table("Unfinished", ["run", "reason", "state", "step", "left"], rows, caption, left=2)
 
 
@@ -162,12 +164,12 @@ def _time(seconds: float | None) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def _commands(rows: list[tuple[Cell, State]], commands: dict[str, str]) -> list[str]:
-    """The commands that do what is not done, at work or queued: a sweep's once, then those of single runs."""
+def _commands(rows: list[tuple[PlannedRun, State]], commands: dict[str, str]) -> list[str]:
+    """The commands that do what is neither done, running nor queued: a sweep's once, then those of single runs."""
     lines: dict[str, None] = {}
-    for cell, (state, status) in rows:
+    for run, (state, status) in rows:
         if state in ("missing", "interrupted", "failed"):
-            line = commands.get(cell.identity) or (status.command if status and status.command else cell.command)
+            line = commands.get(run.identity) or (status.command if status and status.command else run.command)
             if line:
                 lines[line] = None
     return sorted(lines, key=lambda line: shlex.split(line)[-1] != "--multirun")

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from chimeramix.config.settings import Settings
-from chimeramix.sweep.plan import Cell
+from chimeramix.sweep.plan import PlannedRun
 
 
 @dataclass(frozen=True)
 class Task:
-    """A run that a job does."""
+    """A run that a job's process does."""
 
     settings: Settings
     folder: Path
@@ -19,15 +19,17 @@ class Task:
     sweep: str
 
 
-def write_job(path: Path, cells: list[Cell], settings: list[Settings]) -> None:
-    runs = [
-        {"settings": each.to_json(), "folder": str(cell.folder.absolute()), "command": cell.command}
-        for cell, each in zip(cells, settings, strict=True)
+def write_job(path: Path, runs: list[PlannedRun]) -> None:
+    """For runs that were planned in this process, which have their settings."""
+    tasks = [
+        {"settings": run.settings.to_json(), "folder": str(run.folder.absolute()), "command": run.command}
+        for run in runs
+        if run.settings is not None
     ]
-    path.write_text(json.dumps(runs) + "\n", encoding="utf-8")
+    path.write_text(json.dumps(tasks) + "\n", encoding="utf-8")
 
 
 def read_job(path: Path) -> list[Task]:
-    runs = json.loads(path.read_text(encoding="utf-8"))
+    tasks = json.loads(path.read_text(encoding="utf-8"))
     sweep = str(path.absolute().parent.parent)
-    return [Task(Settings.from_json(run["settings"]), Path(run["folder"]), run["command"], sweep) for run in runs]
+    return [Task(Settings.from_json(task["settings"]), Path(task["folder"]), task["command"], sweep) for task in tasks]

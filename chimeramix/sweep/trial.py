@@ -1,22 +1,26 @@
-"""Builds the parts of a sweep's runs before any of them starts, each kind once, so that a value which a part refuses is
-told by the command and not by a thousand jobs."""
+"""Builds the parts of a sweep's runs before any of them starts, each kind once, so that the command names a value that
+a part refuses, before a thousand jobs fail of it."""
 
 import json
 from collections.abc import Callable
+from functools import partial
 
 import torch
 
 from chimeramix.config.checks import as_user_error
 from chimeramix.config.schema import Config
 from chimeramix.config.settings import Settings
-from chimeramix.data.views import Normalize, Views
+from chimeramix.data.views import Augment, Normalize, SameClassPartners, Views
 from chimeramix.machine import check_recordable
 from chimeramix.runs import build
-from chimeramix.runs.assembly import try_augment
+from chimeramix.runs.assembly import check_procedure, try_augment
 from chimeramix.streams import RunStreams
 from chimeramix.types import DataSource, Subset
 
 _CLASSES = 10  # of the data set or not: nothing that a part refuses depends on it
+_PER_CLASS = 2  # images; some parts refuse a single one
+
+Blank = Callable[[int], Subset]  # of a side
 
 
 class Trials:
@@ -28,65 +32,83 @@ class Trials:
     def run(self, settings: Settings, source: DataSource) -> None:
         """Builds a run's parts, on blank images. Raises `UserError`."""
         config = settings.config
+        per_class = config.max_labels_per_class or min(build.class_sizes(source) or [_PER_CLASS])
+        blank = partial(_blank, per_class=min(per_class, _PER_CLASS))
         uses_generator = settings.role == "generator" or build.needs_generator(config)
         groups = [*(["generator"] if uses_generator else []), *(_CLASSIFIER if settings.role == "classifier" else [])]
         for group in groups:
             chosen = getattr(config, group)
             if chosen is None:
                 continue
-            content = [chosen, config.generator] if group == "mixer" and uses_generator else chosen
-            key = json.dumps([group, content, source.image_size, config.machine.compile], sort_keys=True)
+            content = chosen
+            if group == "mixer":
+                content = [chosen, uses_generator and config.generator, config.procedure is None]
+            compiled = config.machine.compile
+            key = json.dumps([group, content, source.image_size, compiled, per_class == 1], sort_keys=True)
             if key not in self._passed:
-                _ALL[group](config, source)
+                _ALL[group](config, source, blank)
                 self._passed.add(key)
 
 
-def _blank(size: int) -> Subset:
-    """Two images of each class."""
-    labels = torch.arange(_CLASSES).repeat(2)
+def _blank(size: int, per_class: int) -> Subset:
+    """Some images of each class."""
+    labels = torch.arange(_CLASSES).repeat(per_class)
     return Subset(torch.zeros(len(labels), 3, size, size, dtype=torch.uint8), labels, _CLASSES)
 
 
-def _generator(config: Config, source: DataSource) -> None:
+def _generator(config: Config, source: DataSource, blank: Blank) -> None:
     generator = build.generator(config)
     check_recordable(config.machine.compile, "generator", generator)
     check_recordable(config.machine.compile, "generator.augment", generator.augment)
-    try_augment(generator.augment, _blank(generator.image_size), "generator.augment")
+    subset = blank(generator.image_size)
+    try_augment(generator.augment, subset, "generator.augment")
+    if generator.needs_partners:
+        views, streams = _views(config, source, subset, generator.augment)
+        with as_user_error("generator"):
+            SameClassPartners(views, streams["partners"]).check(generator.include_self)
 
 
-def _augment(config: Config, source: DataSource) -> None:
+def _augment(config: Config, source: DataSource, blank: Blank) -> None:
     augment = build.part(config, "augment")
     check_recordable(config.machine.compile, "augment", augment)
-    try_augment(augment, _blank(source.image_size), "augment")
+    try_augment(augment, blank(source.image_size), "augment")
 
 
-def _mixer(config: Config, source: DataSource) -> None:
+def _mixer(config: Config, source: DataSource, blank: Blank) -> None:
     network = None
     if build.needs_generator(config) and config.generator is not None:
         network = build.generator(config).network
         build.check_generator(config, network)
-    streams = RunStreams(config.seed, torch.device("cpu"))
-    subset = _blank(source.image_size)
-    normalize = Normalize(source.mean, source.std, torch.device("cpu"))
-    views = Views(subset, build.part(config, "augment"), normalize, streams["augment"])
-    build.mixer(config, views, streams, _CLASSES, network)
+    views, streams = _views(config, source, blank(source.image_size), build.part(config, "augment"))
+    mixer = build.mixer(config, views, streams, _CLASSES, network)
+    if config.procedure is not None:
+        check_procedure(mixer)
 
 
-def _optimizer(config: Config, source: DataSource) -> None:
+def _views(config: Config, source: DataSource, subset: Subset, augment: Augment) -> tuple[Views, RunStreams]:
+    device = torch.device("cpu")
+    streams = RunStreams(config.seed, device)
+    return Views(subset, augment, Normalize(source.mean, source.std, device), streams["augment"]), streams
+
+
+def _optimizer(config: Config, source: DataSource, blank: Blank) -> None:
     with as_user_error("optimizer"):
         build.part(config, "optimizer")([torch.zeros(1, requires_grad=True)])
 
 
-def _part(group: str) -> Callable[[Config, DataSource], object]:
-    return lambda config, source: build.part(config, group)
+Trial = Callable[[Config, DataSource, Blank], object]
 
 
-_CLASSIFIER: dict[str, Callable[[Config, DataSource], object]] = {
+def _part(group: str) -> Trial:
+    return lambda config, source, blank: build.part(config, group)
+
+
+_CLASSIFIER: dict[str, Trial] = {
     "augment": _augment,
     "erase": _part("erase"),
     "mixer": _mixer,
-    "model": lambda config, source: build.model(config, _CLASSES),
-    "loss": lambda config, source: build.loss(config, _CLASSES),
+    "model": lambda config, source, blank: build.model(config, _CLASSES),
+    "loss": lambda config, source, blank: build.loss(config, _CLASSES),
     "optimizer": _optimizer,
     "schedule": _part("schedule"),
     "procedure": _part("procedure"),

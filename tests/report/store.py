@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 
 def add_run(
     runs: Path,
@@ -18,17 +20,30 @@ def add_run(
     lr: float = 0.1,
     generator_lr: float | None = None,
     metrics: list[dict[str, Any]] | None = None,
+    settings: dict[str, Any] | None = None,
+    root: str | None = None,
+    facts: dict[str, Any] | None = None,
+    precision: str = "fp32",
 ) -> Path:
-    """Adds a classifier's folder and, if given one's learning rate, its generator's."""
+    """Adds a classifier's folder and, if given one's learning rate, its generator's.
+
+    Args:
+        settings: further groups and keys of the configuration.
+        root: of a folder of images, with the facts of those.
+    """
     spec: dict[str, Any] = {
         "format": 1,
         "role": "classifier",
         "max_labels_per_class": samples_per_class,
         "seed": seed,
         "split_seed": seed,
+        "dataset": {"name": dataset},
         "optimizer": {"lr": lr},
         "generator": None,
+        **(settings or {}),
+        "facts": facts or {},
     }
+    config = {**spec, "dataset": {"name": dataset, "root": root}, "machine": {"precision": precision}}
     if generator_lr is not None:
         spec["generator"] = f"g{seed}{generator_lr}"
         generator = runs / "generator" / f"some-name-{spec['generator']}"
@@ -39,6 +54,7 @@ def add_run(
     folder = runs / "classifier" / f"{dataset}-n{samples_per_class}-{method.replace('/', '_')}-s{seed}-{count:012x}"
     folder.mkdir(parents=True)
     (folder / "spec.json").write_text(json.dumps(spec))
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
     result = {
         "dataset": dataset,
         "max_labels_per_class": samples_per_class,

@@ -176,6 +176,12 @@ def test_plots(runs: Path, tmp_path: Path, capsys: Output) -> None:
         assert (again / path.name).read_bytes() == path.read_bytes()
 
 
+def test_unfinished_runs_are_counted(runs: Path, capsys: Output) -> None:
+    for number, expected in enumerate(("1 classifier run is not", "2 classifier runs are not")):
+        (runs / "classifier" / f"unfinished{number}").mkdir()
+        assert expected in report(capsys, runs)
+
+
 def test_a_damaged_history_is_named(runs: Path, tmp_path: Path, capsys: Output) -> None:
     folder = add_run(runs, "MixUp", metrics=[])
     (folder / "metrics.jsonl").write_text('{"step": 1')

@@ -125,7 +125,7 @@ def test_a_damaged_record_is_named(tmp_path: Path, name: str, content: str) -> N
 
 
 def test_runs_that_cannot_be_told_apart_are_refused(tmp_path: Path) -> None:
-    """Their generators differed, but who removed those removed what they were."""
+    """Their generators differed, but with their folders their settings are gone."""
     for lr in (2e-4, 1e-3):
         add_run(tmp_path, "ChimeraMix+Grid", 0, generator_lr=lr)
     for path in sorted((tmp_path / "generator").rglob("*"), reverse=True):

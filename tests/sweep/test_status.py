@@ -59,7 +59,7 @@ def test_each_state_with_its_reason_and_command(runs: Path, capsys: Output) -> N
     assert printed.endswith("To finish the rest:\n  again 1\n  again 2\n")
 
 
-def test_a_cell_counts_its_seeds(runs: Path, capsys: Output) -> None:
+def test_a_cell_of_the_table_counts_its_seeds(runs: Path, capsys: Output) -> None:
     printed = status(capsys, runs)
     (row,) = [line.split() for line in printed.splitlines() if line.split()[:1] == ["digits"]]
     assert row == ["digits", "baseline", "1/4"]
@@ -76,7 +76,7 @@ def test_missing_runs_of_a_sweep_given_by_its_command(runs: Path, capsys: Output
     assert "seed=range(0,6)" in shlex.split(command)
 
 
-def test_what_is_told_starts_nothing_anew(runs: Path, capsys: Output) -> None:
+def test_a_recommended_command_repeats_nothing_finished(runs: Path, capsys: Output) -> None:
     printed = status(capsys, runs, "train_classifier.py", *WORDS, "rerun=True", "hydra.sweep.dir=there", "seed=1,9")
     assert "rerun" not in printed
     assert "hydra.sweep.dir" not in printed

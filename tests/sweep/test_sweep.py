@@ -16,7 +16,7 @@ from chimeramix.errors import Interrupted, RunFailure, UserError
 from chimeramix.sweep import driver, launch, pool, slurm
 from chimeramix.sweep.driver import sweep
 from chimeramix.sweep.job import attempt
-from chimeramix.sweep.plan import Cell
+from chimeramix.sweep.plan import PlannedRun
 from chimeramix.sweep.task import read_job, write_job
 from tests.runs.tiny import CLASSIFIER, COMMON, GENERATOR, assert_same_run, overrides
 
@@ -110,7 +110,7 @@ def test_the_told_command_finishes_the_rest(tmp_path: Path) -> None:
     assert len(results(tmp_path)) == 2
 
 
-def test_rerun_trains_all_of_a_sweep_anew(tmp_path: Path) -> None:
+def test_rerun_trains_all_of_a_sweep_again(tmp_path: Path) -> None:
     sweep(Tree("classifier"), words(tmp_path, "hydra/launcher=basic"))
     first = results(tmp_path)
     sweep(
@@ -201,7 +201,7 @@ def test_mistakes_are_told_before_anything_is_written(
 
 
 def test_a_stopped_pool_saves_its_runs_and_the_same_command_goes_on(tmp_path: Path) -> None:
-    """SIGTERM to the command: its runs save first, and end with the bits of runs that nobody stopped."""
+    """SIGTERM to the command: its runs save first, and end with the bits of runs that were not stopped."""
     pool = ["hydra/launcher=local", "sweep.pack=2", "machine.threads=1", "monitor.checkpoint_seconds=0.5"]
     long = words(tmp_path / "stopped", *pool, epochs=100)
     command = [sys.executable, str(ROOT / "train_classifier.py"), *long, "--multirun"]
@@ -231,7 +231,7 @@ def task_of(tmp_path: Path, *more: str) -> Path:
     settings = compose_settings("classifier", [*chosen, *more])
     file = tmp_path / "sweep" / "jobs" / "0.json"
     file.parent.mkdir(parents=True)
-    write_job(file, [Cell(tmp_path / "folder", "classifier", {}, "again")], [settings])
+    write_job(file, [PlannedRun(tmp_path / "folder", "classifier", {}, "again", settings)])
     return file
 
 
@@ -245,7 +245,7 @@ def test_a_job_trains_what_was_planned_not_what_conf_says_now(tmp_path: Path, mo
 
 
 def test_an_interrupted_attempt_is_no_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever started it must hear of it, to put the job back into the queue."""
+    """The caller gets the error, to put the job back into the queue."""
 
     def interrupted(*arguments: object, **keywords: object) -> None:
         raise Interrupted(signal.SIGUSR2)
@@ -307,9 +307,9 @@ def test_why_a_job_ended_is_recorded_with_its_runs(
     handle = Handle(tmp_path, "7", error)
     if ended:
         handle.paths.result_pickle.touch()  # type: ignore[attr-defined]
-    cell = Cell(tmp_path / "run", "classifier", {}, "again")
-    launch._record_end("7", handle, launch.Job(tmp_path / "job.json", [cell]))
-    path = cell.folder / "status.json"
+    run = PlannedRun(tmp_path / "run", "classifier", {}, "again")
+    launch._record_end("7", handle, launch.Job(tmp_path / "job.json", [run]))
+    path = run.folder / "status.json"
     if expected is None:
         assert not path.exists()
     else:

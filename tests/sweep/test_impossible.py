@@ -1,0 +1,133 @@
+"""A combination that a data set can't serve is refused by the sweep's command, before anything starts."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from chimeramix.cli import main
+from chimeramix.config.compose import Tree
+from chimeramix.data import Digits, ImageFolder
+from chimeramix.errors import UserError
+from chimeramix.sweep.driver import sweep
+from tests.runs.tiny import CLASSIFIER, GENERATOR
+
+DIGITS = ["+dataset=demo/digits", "machine.device=cpu", "hydra/launcher=basic"]
+# 70 to 88 images of each class, 797 in all.
+
+
+def refused(tmp_path: Path, role: str, *words: str) -> str:
+    """The error of a sweep, which must leave nothing behind."""
+    folders = [f"machine.runs_dir={tmp_path}/runs", f"machine.data_dir={tmp_path}/data"]
+    with pytest.raises(UserError) as error:
+        sweep(Tree(role), [*words, *folders])
+    assert not (tmp_path / "runs").exists()
+    assert not (tmp_path / "data").exists(), "nothing is downloaded"
+    return str(error.value)
+
+
+@pytest.mark.parametrize("role", ["generator", "classifier"])
+def test_more_labels_than_a_class_has(tmp_path: Path, role: str) -> None:
+    words = [*DIGITS, "+experiment=chimeramix_grid", "max_labels_per_class=2,5000"]
+    message = refused(tmp_path, role, *words)
+    smallest = int(Digits("digits", 8, [0.5] * 3, [0.5] * 3).train().labels.bincount().min())
+    assert message == (
+        f"max_labels_per_class is 5000 but a class of digits has only {smallest} training images: "
+        f"set max_labels_per_class={smallest} or less"
+    )
+
+
+@pytest.mark.parametrize(
+    ("dataset", "most"),
+    [("cifair10", 5000), ("more/cifar10", 5000), ("cifair100", 500), ("more/cifar100", 500), ("stl10", 500)],
+)
+def test_published_data_sets_need_no_download_to_say_so(tmp_path: Path, dataset: str, most: int) -> None:
+    words = [f"+dataset={dataset}", "+experiment=baseline", "hydra/launcher=basic", "machine.device=cpu"]
+    message = refused(tmp_path, "classifier", *words, f"max_labels_per_class=5,{most + 1}")
+    assert f"has only {most} training images" in message
+
+
+@pytest.mark.parametrize(
+    ("role", "words", "expected"),
+    [
+        (
+            "classifier",
+            ["+experiment=mixmatch", "procedure.unlabelled=10,778"],
+            "procedure.unlabelled=778: only 777 training images are not in the labelled subset",
+        ),
+        ("generator", ["generator=glico", "generator.unlabelled=0,778"], "generator.unlabelled=778: only 777 training"),
+        ("classifier", ["+experiment=glico", "generator.unlabelled=0,778"], "generator.unlabelled=778: only 777"),
+    ],
+)
+def test_more_unlabelled_images_than_there_are(tmp_path: Path, role: str, words: list[str], expected: str) -> None:
+    """Of the 797, all but the labelled 2 of 10 classes."""
+    assert expected in refused(tmp_path, role, *DIGITS, "max_labels_per_class=2", *words)
+
+
+@pytest.mark.parametrize(
+    ("role", "words", "expected"),
+    [
+        (
+            "generator",
+            ["+experiment=chimeramix_grid", *GENERATOR, "generator.include_self=false", "max_labels_per_class=2,1"],
+            "generator: include_self=false needs at least two samples",
+        ),
+        (
+            "classifier",
+            ["+experiment=chimeramix_grid_direct", "mixer.include_self=false", "max_labels_per_class=2,1"],
+            "mixer: include_self=false needs at least two samples",
+        ),
+        (
+            "classifier",
+            ["+experiment=mixmatch", "mixer=none,mixup", "max_labels_per_class=2"],
+            "procedure mixes images itself: choose mixer=none",
+        ),
+    ],
+)
+def test_other_combinations_that_exclude_each_other(tmp_path: Path, role: str, words: list[str], expected: str) -> None:
+    assert expected in refused(tmp_path, role, *DIGITS, *words)
+
+
+def test_status_recommends_no_impossible_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "runs").mkdir()
+    words = ["train_classifier.py", "+dataset=demo/digits", "+experiment=baseline", "max_labels_per_class=5,5000"]
+    assert main(["status", str(tmp_path / "runs"), *words]) == 2
+    assert "max_labels_per_class is 5000 but a class of digits" in capsys.readouterr().err
+
+
+def own_images(root: Path, sizes: tuple[int, ...]) -> Path:
+    for number, size in enumerate(sizes):
+        for part, count in (("train", size), ("test", 1)):
+            folder = root / part / f"class{number}"
+            folder.mkdir(parents=True)
+            for image in range(count):
+                Image.fromarray(np.full((8, 8, 3), image, dtype=np.uint8)).save(folder / f"{image}.png")
+    return root
+
+
+def test_own_images(tmp_path: Path) -> None:
+    root = own_images(tmp_path / "flowers", (4, 3, 5))
+    own = ["+dataset=own/image_folder", f"dataset.root={root}", "+experiment=baseline", "machine.device=cpu"]
+    message = refused(tmp_path, "classifier", *own, "hydra/launcher=basic", "max_labels_per_class=3,4")
+    assert "max_labels_per_class is 4" in message
+    assert "has only 3 training images" in message
+
+
+def test_a_data_set_says_how_many_it_has(tmp_path: Path) -> None:
+    """As many as it then reads."""
+    common = ([0.5] * 3, [0.5] * 3)
+    folder = ImageFolder(str(own_images(tmp_path / "flowers", (4, 3, 5))), "flowers", 8, *common)
+    for source in (folder, Digits("digits", 8, *common)):
+        assert list(source.class_sizes()) == source.train().labels.bincount().tolist()
+
+
+def test_one_run_is_singular(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "chimeramix")
+    words = [*DIGITS, "+experiment=baseline", *CLASSIFIER, "max_labels_per_class=2", f"machine.runs_dir={tmp_path}"]
+    sweep(Tree("classifier"), words)
+    assert "1 run: 1 missing" in caplog.text
+    assert "the run is done" in caplog.text
+    caplog.clear()
+    sweep(Tree("generator"), [*DIGITS, "+experiment=baseline", f"machine.runs_dir={tmp_path}"])
+    assert "1 of 1 combination trains no generator: nothing to do" in caplog.text
