@@ -1,8 +1,9 @@
 """What `chimeramix report` does with its options."""
 
+import logging
 from pathlib import Path
 
-from chimeramix.errors import UserError
+from chimeramix.errors import RunFailure, UserError
 from chimeramix.report.paired import compare
 from chimeramix.report.papers import paper_figures
 from chimeramix.report.plots import draw_plots
@@ -10,6 +11,8 @@ from chimeramix.report.render import latex, markdown, results_csv
 from chimeramix.report.results import read_store, summarise
 from chimeramix.report.tables import comparison_table, papers_table, results_tables
 from chimeramix.terminal import print_table
+
+log = logging.getLogger(__name__)
 
 FORMATS = ("terminal", "markdown", "csv", "latex")
 
@@ -25,6 +28,7 @@ def report(folder: Path, form: str, metric: str, pair: tuple[str, str] | None, p
 
     Raises:
         UserError: for what can't be read, compared or written.
+        RunFailure: at the end, where damaged records are left out.
     """
     if form == "csv" and pair is not None:
         raise UserError("--format csv holds the results alone: take another format for --compare")
@@ -51,3 +55,8 @@ def report(folder: Path, form: str, metric: str, pair: tuple[str, str] | None, p
         files = draw_plots(results, plots, metric)
         if form == "terminal":
             print(f"{len(files)} plots are in {plots}")
+    for line in store.damaged:
+        log.error("left out: %s", line)
+    if store.damaged:
+        count = len(store.damaged)
+        raise RunFailure(f"{count} run{'s' * (count > 1)} with damaged records left out")

@@ -13,7 +13,6 @@ from chimeramix.config.sweep import Sweep
 from chimeramix.files import write_json
 from chimeramix.runs.commands import resume_command
 from chimeramix.runs.folder import folders_in
-from chimeramix.runs.spec import identity_in
 from chimeramix.runs.state import STATES, RunStatus, read_state
 from chimeramix.sweep import slurm
 
@@ -31,16 +30,14 @@ class Cell:
         folder: the run's folder, there or not.
         columns: what tables show of it: data set, method, samples per class, seed, ...
         command: trains this run alone.
+        identity: the run's; empty where nothing tells it.
     """
 
     folder: Path
     role: str
     columns: dict[str, Any]
     command: str
-
-    @property
-    def identity(self) -> str:
-        return identity_in(self.folder.name)
+    identity: str = ""
 
 
 class PlannedRun(NamedTuple):
@@ -93,7 +90,8 @@ def plan(sweep: Sweep) -> Plan:
         if runs_dir not in existing:
             existing[runs_dir] = folders_in(runs_dir)
         folder = folders_of(settings, facts, existing[runs_dir])[0]
-        cell = Cell(folder.path, settings.role, columns_of(settings), resume_command(settings.role, settings.overrides))
+        command = resume_command(settings.role, settings.overrides)
+        cell = Cell(folder.path, settings.role, columns_of(settings), command, folder.identity)
         found.setdefault(folder.identity, PlannedRun(cell, settings, source))
     return Plan(list(found.values()), len(sweep.runs), nothing)
 

@@ -1,17 +1,22 @@
 """`chimeramix status`: how far the runs of a folder are, and the commands that finish the rest."""
 
+import logging
 import re
 import shlex
 from collections import defaultdict
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from chimeramix.errors import UserError
+from chimeramix.errors import RunFailure, UserError
 from chimeramix.runs.commands import to_repeat, train_command
-from chimeramix.runs.spec import identity_in, size_name, size_order
-from chimeramix.runs.state import RunStatus
+from chimeramix.runs.record import DamagedRecord, FoundRun, find_runs, read_record, read_spec, without_copies
+from chimeramix.runs.spec import size_name, size_order
+from chimeramix.runs.state import DamagedStatus, RunStatus
 from chimeramix.sweep.plan import Cell, count_states, queue_of, read_plans, states_of
 from chimeramix.terminal import Table, Text, print_table
+
+log = logging.getLogger(__name__)
 
 _NAME = re.compile(r"(?P<dataset>.+)-n(?P<count>\d+|all)-(?P<method>.+)-s(?P<seed>\d+)-[0-9a-f]{12}")
 _MOST_TOLD = 40
@@ -34,16 +39,18 @@ def cells_below(runs: Path) -> tuple[list[Cell], dict[str, str]]:
         for entry in sweep["cells"]:
             # The name within this folder, wherever it lay when the sweep began.
             folder = runs / entry["role"] / Path(entry["folder"]).name
-            cell = Cell(folder, entry["role"], entry["columns"], entry["command"])
-            cells[cell.identity] = cell
-            commands[cell.identity] = f"{command} --multirun"
+            identity = entry.get("identity") or folder.name.rsplit("-", 1)[-1]  # of a version that wrote none
+            cells[identity] = Cell(folder, entry["role"], entry["columns"], entry["command"], identity)
+            commands[identity] = f"{command} --multirun"
     for role in ("generator", "classifier"):
-        for folder in sorted((runs / role).glob("*-n*-s*-*")):
-            name = _NAME.fullmatch(folder.name)
-            if name is not None:
-                known = cells.get(identity_in(folder.name))
-                cell = Cell(folder, role, known.columns if known else _columns(name), known.command if known else "")
-                cells[cell.identity] = cell
+        found, copies = without_copies(find_runs(runs / role))
+        for run in found:
+            identity = run.identity or ""
+            known = cells.get(identity)
+            columns, command = (known.columns, known.command) if known else (_columns(run), "")
+            cells[identity or str(run.path)] = Cell(run.path, role, columns, command, identity)
+        for copy, original in copies:
+            log.warning("%s is a copy of the run in %s: counted once", copy.path, original.path)
     if not cells:
         raise UserError(f"{runs}: no run in this folder")
     return list(cells.values()), commands
@@ -98,17 +105,28 @@ def show(runs: Path, words: list[str]) -> None:
             print(f"  {line}")
         if len(rest) > _MOST_TOLD:
             print(f"  ... and {len(rest) - _MOST_TOLD} more")
+    damaged = [f"{cell.folder}: {status.reason}" for cell, (_, status) in rows if isinstance(status, DamagedStatus)]
+    for line in damaged[1:]:
+        log.error("error: %s", line)
+    if damaged:
+        raise RunFailure(damaged[0])
 
 
-def _columns(name: "re.Match[str]") -> dict[str, Any]:
-    count = name["count"]
-    return {
-        "dataset": name["dataset"],
-        "experiment": name["method"],
-        "max_labels_per_class": None if count == "all" else int(count),
-        "seed": int(name["seed"]),
-        "changes": "",
-    }
+def _columns(run: FoundRun) -> dict[str, Any]:
+    """What the folder tells of a run that belongs to no recorded sweep."""
+    name = _NAME.fullmatch(run.path.name)
+    if name is not None:
+        count = name["count"]
+        given = [name["dataset"], name["method"], None if count == "all" else int(count), int(name["seed"])]
+    else:  # renamed or copied
+        given = ["?", run.path.name, None, 0]
+        with suppress(DamagedRecord, KeyError, TypeError):
+            spec = read_spec(run.path) or {}
+            given = [str(spec["dataset"]["name"]), run.path.name, spec["max_labels_per_class"], spec["seed"]]
+            record = read_record(run.path)
+            if record is not None:
+                given[1] = record.result.get("experiment") or record.result["method"] or given[1]
+    return dict(zip(("dataset", "experiment", "max_labels_per_class", "seed", "changes"), [*given, ""], strict=True))
 
 
 def _counts(title: str, cells: list[tuple[Cell, str]]) -> Table:
