@@ -59,6 +59,7 @@ def simulate(runs: Path, count: int) -> None:
             spec = classifier_spec(config, facts, generator)
             identity = identity_of(spec)
             result = {
+                "role": "classifier",
                 "dataset": dataset,
                 "method": config.method,
                 "augment": "flip_crop",
@@ -67,6 +68,10 @@ def simulate(runs: Path, count: int) -> None:
                 "seed": config.seed,
                 "split_seed": config.split_seed,
                 "identity": identity,
+                "steps": 10000,
+                "seconds": 600.0,
+                "num_test": 10000,
+                "stretches": [{"from": 0, "to": 10000, "precision": "fp32"}],
                 "test": {key: float(rng.uniform(0.2, 0.7)) for key in ("accuracy", "top5", "macro_accuracy", "loss")},
             }
             write_folder(runs / "classifier" / f"{dataset}-n0-simulated-s0-{identity}", spec, result, epochs=20)

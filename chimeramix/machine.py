@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -99,6 +100,15 @@ class Machine:
         if self.device.type == "cuda":
             return torch.cuda.get_device_name(self.device)
         return f"{self.device.type} ({platform.processor() or platform.machine()}, {torch.get_num_threads()} threads)"
+
+    def record(self) -> dict[str, Any]:
+        """What the numbers of a process depend on, in a run's record."""
+        if self.device.type == "cuda":
+            device = torch.cuda.get_device_name(self.device)
+        else:
+            device = f"{self.device.type} ({platform.processor() or platform.machine()})"
+        threads = torch.get_num_threads()
+        return {"device": device, "precision": self.precision, "compile": self.compile, "threads": threads}
 
     def make_reproducible(self) -> None:
         """Settings under which the same configuration, seed and machine give the same bits."""

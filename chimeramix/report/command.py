@@ -1,9 +1,10 @@
 """What `chimeramix report` does with its options."""
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from chimeramix.errors import UserError
+from chimeramix.errors import RunFailure, UserError
 from chimeramix.report.paired import compare
 from chimeramix.report.papers import paper_figures
 from chimeramix.report.plots import draw_plots
@@ -12,6 +13,8 @@ from chimeramix.report.results import read_store, summarise
 from chimeramix.report.tables import comparison_table, papers_table, results_tables
 from chimeramix.report.where import choose
 from chimeramix.terminal import counted, print_table
+
+log = logging.getLogger(__name__)
 
 FORMATS = ("terminal", "markdown", "latex", "csv", "runs-csv")
 
@@ -35,6 +38,7 @@ def report(
 
     Raises:
         UserError: for what can't be read, compared or written.
+        RunFailure: at the end, where damaged records are left out.
     """
     if form in ("csv", "runs-csv") and pair is not None:
         raise UserError(f"--format {form} holds no comparison: take another format for --compare")
@@ -64,3 +68,8 @@ def report(
         files = draw_plots(results, plots, metric)
         if form == "terminal":
             print(f"{len(files)} plots are in {plots}")
+    for line in store.damaged:
+        log.error("left out: %s", line)
+    if store.damaged:
+        count = len(store.damaged)
+        raise RunFailure(f"{count} run{'s' * (count > 1)} with damaged records left out")

@@ -1,6 +1,7 @@
 """Finished classifier runs, grouped over their seeds."""
 
 import json
+import logging
 import os
 import statistics
 from collections import defaultdict
@@ -9,9 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from chimeramix.errors import UserError
+from chimeramix.errors import RunFailure, UserError
 from chimeramix.report.labels import DataSet, Label, data_set_labels, flat, variant_labels
-from chimeramix.runs.spec import identity_in, identity_of, size_order
+from chimeramix.runs.record import DamagedRecord, FoundRun, Record, find_runs, read_record, read_spec, without_copies
+from chimeramix.runs.spec import identity_of, size_order
+
+log = logging.getLogger(__name__)
 
 METRICS = ("accuracy", "top5", "macro_accuracy")
 
@@ -30,6 +34,7 @@ class FinishedRun:
         score: the metric of the last epoch's weights on the whole test set, in percent.
         record: the content of `result.json`.
         settings: identity of its configuration without seeds and samples per class.
+        identity: of the run.
     """
 
     folder: Path
@@ -42,10 +47,7 @@ class FinishedRun:
     score: float
     record: dict[str, Any]
     settings: str
-
-    @property
-    def identity(self) -> str:
-        return identity_in(self.folder.name)
+    identity: str
 
 
 @dataclass(frozen=True)
@@ -55,11 +57,13 @@ class Store:
     Attributes:
         settings: the configurations that `FinishedRun.settings` names.
         unfinished: number of classifier folders without a result.
+        damaged: what is wrong with the records that are left out, a line each.
     """
 
     runs: list[FinishedRun]
     settings: dict[str, dict[str, Any]]
     unfinished: int
+    damaged: list[str]
 
 
 @dataclass(frozen=True)
@@ -114,45 +118,45 @@ def read_store(folder: Path, metric: str = "accuracy") -> Store:
     Args:
         metric: one of `METRICS`.
 
+    A run counts once, whatever its folders are called and however many there are of it; copies are told in the log.
+
     Raises:
-        UserError: where there is no such folder, no finished run, or a damaged file.
+        UserError: where there is no such folder, or no finished run.
+        RunFailure: where all finished runs are damaged.
     """
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; name the machine.runs_dir of your runs")
-    classifiers, generators, unfinished = [], {}, 0
-    for role, run in _run_folders(folder):
-        if role == "generator":
-            generators[identity_in(run.name)] = run / "spec.json"
-        elif (run / "result.json").exists():
-            classifiers.append(run)
-        else:
-            unfinished += 1
-    if not classifiers:
-        raise UserError(f"{folder}: no finished classifier run in this folder")
+    found, copies = without_copies(_run_folders(folder))
+    for copy, original in copies:
+        if copy.role == "classifier":
+            log.warning("%s is a copy of the run in %s: counted once", copy.path, original.path)
+    generators = {run.identity: run.path for run in found if run.role == "generator"}
     known: dict[str, Any] = {}  # a generator's settings, which many classifiers share
     identities: dict[str, str] = {}
-    runs, settings = [], {}
-    for run in sorted(classifiers):
-        result, spec = _read_json(run / "result.json"), _read_json(run / "spec.json")
+    runs, settings, damaged, unfinished = [], {}, [], 0
+    for run in sorted((run for run in found if run.role == "classifier"), key=lambda run: run.path):
         try:
-            generator = spec["generator"]
+            record = read_record(run.path)
+            if record is None:
+                unfinished += 1
+                continue
+            generator = record.spec.get("generator")
             if generator is not None and generator not in known:
-                path = generators.get(generator)
-                # Its identity holds its seed; its configuration without seeds tells whether two runs are one method.
-                known[generator] = (
-                    _seedless(_read_json(path))["generator"] if path is not None and path.exists() else "removed"
-                )
-            common = {**_seedless(spec), "generator": None if generator is None else known[generator]}
-            text = json.dumps(common, sort_keys=True)
-            if text not in identities:  # computing them takes a third of the report
-                identities[text] = identity_of(common)
-                settings[identities[text]] = common
-            runs.append(_run(run, result, metric, identities[text]))
-        except (KeyError, TypeError) as error:
-            raise UserError(
-                f"{run / 'result.json'} is damaged, or spec.json (no {error}); train this run again with rerun=true"
-            ) from error
-    return Store(runs, settings, unfinished)
+                known[generator] = _generator_settings(generators.get(generator))
+        except DamagedRecord as error:
+            damaged.append(str(error))
+            continue
+        common = {**_seedless(record.spec), "generator": None if generator is None else known[generator]}
+        text = json.dumps(common, sort_keys=True)
+        if text not in identities:  # computing them takes a third of the report
+            identities[text] = identity_of(common)
+            settings[identities[text]] = common
+        runs.append(_run(run.path, record, metric, identities[text]))
+    if not runs and damaged:
+        raise RunFailure("; ".join(damaged))
+    if not runs:
+        raise UserError(f"{folder}: no finished classifier run in this folder")
+    return Store(runs, settings, unfinished, damaged)
 
 
 def summarise(store: Store) -> list[Result]:
@@ -218,33 +222,41 @@ def is_best(result: Result, results: list[Result]) -> bool:
     return result.mean == max(each.mean for each in results if place(each) == place(result))
 
 
-def _run_folders(folder: Path) -> Iterator[tuple[str, Path]]:
-    """The run folders below a folder, with their roles; what lies in them is not walked through."""
+def _run_folders(folder: Path) -> Iterator[FoundRun]:
+    """The runs below a folder; what lies in their folders is not walked through."""
     for path, names, _ in os.walk(folder):
         for role in ("classifier", "generator"):
             if role in names:
                 names.remove(role)
-                with os.scandir(Path(path) / role) as entries:
-                    yield from ((role, Path(entry.path)) for entry in entries if entry.is_dir())
-        names[:] = [name for name in names if name not in ("sweeps", "segments")]
+                yield from find_runs(Path(path) / role)
+        names[:] = sorted(name for name in names if name not in ("sweeps", "segments"))
+
+
+def _generator_settings(folder: Path | None) -> Any:
+    """A generator's configuration without seeds, which tells whether the classifiers of two seeds are one method: its
+    identity holds its seed. `removed` where its folder is gone."""
+    spec = read_spec(folder) if folder is not None else None
+    return "removed" if spec is None else _seedless(spec).get("generator")
 
 
 def _seedless(spec: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in spec.items() if key not in (*_SEEDS, "max_labels_per_class")}
 
 
-def _run(folder: Path, result: dict[str, Any], metric: str, settings: str) -> FinishedRun:
+def _run(folder: Path, record: Record, metric: str, settings: str) -> FinishedRun:
+    result = record.result
     return FinishedRun(
         folder=folder,
         dataset=result["dataset"],
-        model=result["model"],
+        model=result["model"] or "no model",
         samples_per_class=result["max_labels_per_class"],
-        name=_name(result["method"], result["augment"]),
+        name=_name(result["method"] or "no name", result["augment"]),
         seed=result["seed"],
         split_seed=result["split_seed"],
         score=100 * result["test"][metric],
         record=result,
         settings=settings,
+        identity=result["identity"],
     )
 
 
@@ -257,10 +269,3 @@ def _name(method: str, augment: str) -> str:
 
 def _letters(text: str) -> str:
     return "".join(character for character in text.lower() if character.isalnum())
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, TypeError, ValueError) as error:
-        raise UserError(f"{path} is damaged or missing ({error}); train this run again with rerun=true") from error

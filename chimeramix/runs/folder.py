@@ -1,13 +1,13 @@
 """A run's folder: found by identity, locked while in use, finished when its result is written."""
 
-import json
 import logging
 import os
 import platform
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,8 @@ from filelock import FileLock, Timeout
 
 from chimeramix.errors import UserError
 from chimeramix.files import write_atomically, write_json
-from chimeramix.runs.spec import identity_in, identity_of
+from chimeramix.runs.record import REMEDY, find_runs, read_record, without_copies
+from chimeramix.runs.spec import identity_of
 
 log = logging.getLogger(__name__)
 
@@ -50,16 +51,16 @@ class RunFolder:
         return self.path / f"{self.spec['role']}.safetensors"
 
     def result(self) -> dict[str, Any] | None:
-        """The result of a finished run, else None."""
-        try:
-            result = json.loads((self.path / "result.json").read_text(encoding="utf-8"))
-            if not isinstance(result, dict) or result.get("identity") != self.identity:
-                raise ValueError("not this run's record")
-            return result
-        except (FileNotFoundError, NotADirectoryError):
+        """The result of a finished run, else None. Raises `UserError` for a damaged one, and for that of another."""
+        record = read_record(self.path)
+        if record is None:
             return None
-        except (OSError, ValueError) as error:
-            raise UserError(f"{self.path / 'result.json'} is damaged ({error}); start anew with rerun=true") from error
+        if record.result["identity"] != self.identity:
+            raise UserError(
+                f"{self.path} holds the run {record.result['identity']}, not {self.identity} as its name says: rename "
+                f"it, or {REMEDY}"
+            )
+        return record.result
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -122,13 +123,9 @@ class RunFolder:
 
 
 def folders_in(runs_dir: Path) -> dict[str, Path]:
-    """The folders of all runs in `machine.runs_dir`, by identity."""
-    found = {}
-    for role in ("generator", "classifier"):
-        with suppress(FileNotFoundError, NotADirectoryError):
-            for name in sorted(os.listdir(runs_dir / role), reverse=True):
-                found[identity_in(name)] = runs_dir / role / name
-    return found
+    """The folders of all runs in `machine.runs_dir`, by identity; a finished one where several hold the same run."""
+    found = (run for role in ("generator", "classifier") for run in find_runs(runs_dir / role))
+    return {run.identity: run.path for run in without_copies(found)[0] if run.identity is not None}
 
 
 def environment() -> dict[str, Any]:
@@ -140,7 +137,7 @@ def environment() -> dict[str, Any]:
         except PackageNotFoundError:
             versions[package] = None
     return {
-        "git_commit": _git_commit(),
+        "git_commit": git_commit(),
         "python": platform.python_version(),
         "platform": platform.platform(),
         "packages": versions,
@@ -149,7 +146,10 @@ def environment() -> dict[str, Any]:
     }
 
 
-def _git_commit() -> str | None:
+@cache
+def git_commit() -> str | None:
+    """The commit of this code, with `+` behind it for a changed working tree; None outside a repository."""
+
     def git(*arguments: str) -> str:
         here = Path(__file__).parent
         return subprocess.run(["git", *arguments], cwd=here, capture_output=True, text=True, check=True).stdout.strip()

@@ -42,11 +42,6 @@ def identity_of(spec: dict[str, Any]) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()[:12]
 
 
-def identity_in(folder_name: str) -> str:
-    """The identity at the end of a run folder's name."""
-    return folder_name.rsplit("-", 1)[-1]
-
-
 def size_name(samples_per_class: int | None) -> str:
     """`max_labels_per_class` as tables and folders have it."""
     return "all" if samples_per_class is None else str(samples_per_class)

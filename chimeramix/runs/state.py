@@ -13,14 +13,27 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from types import NoneType
 
 from chimeramix.errors import Interrupted, RunFailure, one_line
 from chimeramix.files import write_json
+from chimeramix.runs.record import DamagedRecord, read_record
 
 STATES = ("done", "running", "queued", "interrupted", "failed", "missing")
 
 _SECONDS_BETWEEN_WRITES = 10
+_SAID = ("running", "interrupted", "failed", "started")
+_TYPES: dict[str, tuple[type, ...]] = {
+    "state": (str,),
+    "command": (str,),
+    "reason": (str, NoneType),
+    "step": (int,),
+    "steps": (int, NoneType),
+    "first_step": (int, NoneType),
+    "started": (int, float),
+    "updated": (int, float),
+    "where": (str,),
+}
 
 
 @dataclass
@@ -56,21 +69,28 @@ class RunStatus:
         return max(0.0, (self.steps - self.step) * pace - (time.time() - self.updated))
 
 
+class DamagedStatus(RunStatus):
+    """Stands for a `result.json`, `spec.json` or `status.json` that can't be used; `reason` names it."""
+
+
 def read_state(folder: Path) -> tuple[str, RunStatus | None]:
-    """The state of a run's folder, which need not exist, and what its `status.json` says, if there is one."""
+    """The state of a run's folder, which need not exist, and what its `status.json` says, if there is one.
+
+    A run is done where `read_record` finds a whole record, as in all other commands.
+    """
     try:
-        json.loads((folder / "result.json").read_text(encoding="utf-8"))
-        return "done", None
-    except (FileNotFoundError, NotADirectoryError):
-        pass
-    except (OSError, ValueError):
-        return "failed", RunStatus("failed", "", "result.json is damaged; start anew with rerun=true")
+        if read_record(folder) is not None:
+            return "done", None
+    except DamagedRecord as error:
+        return "failed", DamagedStatus("failed", "", error.short)
     status = _read(folder / "status.json")
     if in_use(folder, otherwise=status is not None and status.state == "running"):
         return "running", status
     if status is None:
         # A checkpoint without status: of a version of this program that wrote none.
         return ("interrupted" if (folder / "checkpoint.pt").exists() else "missing"), None
+    if isinstance(status, DamagedStatus):
+        return "interrupted", status
     if status.state in ("running", "started"):
         waits = "it waits for a generator, or " if status.state == "started" else ""
         status.reason = f"{waits}its process is gone ({status.where})"
@@ -149,11 +169,19 @@ def recorded(folder: Path, command: str) -> Iterator[Progress]:
 
 def _read(path: Path) -> RunStatus | None:
     try:
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        known = RunStatus.__dataclass_fields__
-        return RunStatus(**{key: value for key, value in found.items() if key in known})
-    except (OSError, ValueError, TypeError, AttributeError):
-        return None  # being replaced, or from another version: the other files tell enough
+        found = json.loads(path.read_text(encoding="utf-8"))
+        known = {key: value for key, value in found.items() if key in _TYPES}  # a later version may write more
+        for key, value in known.items():
+            if type(value) not in _TYPES[key]:  # not isinstance: true is no number
+                raise ValueError(f"{key}: {str(value)[:40]}")
+        status = RunStatus(**known)
+        if status.state not in _SAID:
+            raise ValueError(f"state: {status.state[:40]}")
+        return status
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError):
+        return DamagedStatus("interrupted", "", f"{path.name} is damaged: how it ended is not known")
 
 
 def _where() -> str:

@@ -1,6 +1,7 @@
 """One run from its settings to its result: identity, folder, parts, training, record."""
 
 import dataclasses
+import hashlib
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -10,13 +11,15 @@ from typing import Any
 import yaml
 from safetensors.torch import save
 
+from chimeramix.config.schema import Config
 from chimeramix.config.settings import Settings
 from chimeramix.files import read_json_lines, write_atomically
 from chimeramix.machine import Machine
 from chimeramix.runs import build
 from chimeramix.runs.assembly import Parts, Run, parts_of
-from chimeramix.runs.commands import resume_command
+from chimeramix.runs.commands import generator_command, resume_command
 from chimeramix.runs.folder import RunFolder
+from chimeramix.runs.sources import changed_since, check_precision, new_stretch, stretches_in, tell_changes
 from chimeramix.runs.spec import FORMAT, classifier_spec, generator_spec, size_name
 from chimeramix.runs.state import Progress, recorded
 from chimeramix.streams import RunStreams
@@ -50,9 +53,19 @@ def train(settings: Settings, generator_too: bool = False, sweep: str | None = N
     facts = source.facts()
     folder, generator = folders_of(settings, facts)
     restart = config.rerun and not folder.cleared_for(sweep)
-    if not restart and _report_if_finished(folder):
+    if not restart and _report_if_finished(folder, config):
         return
-    if generator and generator_too and generator.result() is None:
+    finished = generator.result() if generator else None
+    if generator and finished:
+        if changed := changed_since(finished, config):
+            again = f"{generator_command(settings.overrides)} rerun=true"
+            log.warning(
+                "the generator %s is used as it is; changed since: %s; train it anew with: %s",
+                generator.path,
+                changed,
+                again,
+            )
+    elif generator and generator_too:
         build.check_generator(config, build.generator(config).network)
         log.info("the generator %s comes first", generator.path)
         train(settings.of_generator())
@@ -63,11 +76,12 @@ def train(settings: Settings, generator_too: bool = False, sweep: str | None = N
     with folder.lock():
         if restart:
             folder.clear(sweep)
-        elif _report_if_finished(folder):  # another process finished it while this one waited
+        elif _report_if_finished(folder, config):  # another process finished it while this one waited
             return
         checkpoint = folder.path / "checkpoint.pt"
         # Read here, so that a damaged one is refused before anything is written.
         state = load_checkpoint(checkpoint, folder.identity) if checkpoint.exists() else None
+        check_precision(checkpoint, stretches_in(state), machine.precision)
         with recorded(folder.path, resume_command(settings.role, settings.overrides)) as progress:
             _train_in_folder(run, parts, state, progress)
 
@@ -104,6 +118,8 @@ def _train_in_folder(run: Run, parts: Parts, state: dict[str, Any] | None, progr
         log.info(
             "%s: %d images of %d classes, %s", folder.path, len(data.labels), len(data.classes), run.machine.device
         )
+        stretch = new_stretch(run.machine, config, run.settings.role)
+        tell_changes(stretches_in(state), stretch)
         if parts.views.segments is not None:
             _ = parts.views.segments.labels  # computed here, before the clock of the first step runs
         tracker = _tracker(run)
@@ -117,12 +133,14 @@ def _train_in_folder(run: Run, parts: Parts, state: dict[str, Any] | None, progr
             config.monitor.checkpoint_seconds,
             state,
             progress,
+            stretch,
         )
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in parts.weights.state_dict().items()}
         metadata = {"identity": folder.identity}
         # Not by save_file, whose file nobody else may read and which leaves one of another name when it is killed.
-        write_atomically(folder.weights, lambda path: path.write_bytes(save(tensors, metadata)))
-        result = _result(run, parts, last)
+        weights = save(tensors, metadata)
+        write_atomically(folder.weights, lambda path: path.write_bytes(weights))
+        result = {**_result(run, parts, last), "weights_sha256": hashlib.sha256(weights).hexdigest()}
         if run.settings.role == "classifier":
             curves = folder.path / "accuracy.png"
             draw_curves(read_json_lines(folder.path / "metrics.jsonl"), curves, folder.name)
@@ -162,6 +180,7 @@ def _result(run: Run, parts: Parts, last: dict[str, Any]) -> dict[str, Any]:
         "epochs": last["epoch"],
         "steps": last["step"],
         "seconds": last["seconds"],
+        "stretches": last["stretches"],
         "device": run.machine.describe(),
         "num_train": len(parts.data.labels),
         "num_test": parts.num_test,
@@ -177,10 +196,12 @@ def _chosen(settings: Settings, group: str) -> str | None:
     return f"{name} ({', '.join(changes)})" if name and changes else name
 
 
-def _report_if_finished(folder: RunFolder) -> bool:
+def _report_if_finished(folder: RunFolder, config: Config) -> bool:
     result = folder.result()
     if result is not None:
-        log.info("done already: %s", _summary(folder, result))
+        changed = changed_since(result, config)
+        remedy = f"; changed since: {changed}; rerun=true trains anew" if changed else ""
+        log.info("done already: %s%s", _summary(folder, result), remedy)
     return result is not None
 
 

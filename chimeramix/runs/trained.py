@@ -1,14 +1,15 @@
 """Trained generators: for the classifier that the same overrides train, and for training loops outside of this package
 (`chimeramix.mixing.ChimeraMix.from_run`)."""
 
-import json
+import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 import yaml
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load
 from torch import Tensor, nn
 
 from chimeramix.config.compose import register
@@ -20,7 +21,9 @@ from chimeramix.errors import UserError
 from chimeramix.runs import build
 from chimeramix.runs.commands import generator_command
 from chimeramix.runs.folder import RunFolder
+from chimeramix.runs.record import read_record
 from chimeramix.streams import RandomStream, derive_seed
+from chimeramix.training.checkpoint import first_line
 from chimeramix.types import Subset
 
 
@@ -39,10 +42,11 @@ def trained_generator(settings: Settings, folder: RunFolder | None, device: torc
     network = build.generator(settings.config).network
     build.check_generator(settings.config, network)
     command = generator_command(settings.overrides)
-    if folder.result() is None:
+    result = folder.result()
+    if result is None:
         state = f"its training in {folder.path} is not finished" if folder.path.exists() else "there is none"
         raise UserError(f"this run needs the generator {folder.identity}, and {state}; train it with: {command}")
-    return _frozen(network, folder.weights, f"train it again with: {command} rerun=true").to(device)
+    return _frozen(network, folder.weights, result, f"train it again with: {command} rerun=true").to(device)
 
 
 def support(
@@ -92,24 +96,39 @@ def support(
 
 def _read(folder: Path) -> tuple[Config, nn.Module]:
     """Configuration and trained network of a generator's run. Raises `UserError`."""
+    record = read_record(folder)
+    if record is None:
+        raise UserError(f"{folder} is not the folder of a finished run: it has no result.json")
+    if record.result["role"] != "generator":
+        raise UserError(f"{folder} is the run of a {record.result['role']}, not of a generator")
+    path = folder / "config.yaml"
     try:
-        result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
-        config = config_from_file(yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8")))
-        if result["role"] != "generator":
-            raise UserError(f"{folder} is the run of a {result['role']}, not of a generator")
+        config = config_from_file(yaml.safe_load(path.read_text(encoding="utf-8")))
+        if not isinstance(config.generator, dict):
+            raise ValueError("it has no generator")
     except FileNotFoundError as error:
-        raise UserError(
-            f"{folder} is not the folder of a finished run: it has no {Path(error.filename).name}"
-        ) from error
+        raise UserError(f"{folder} is not the folder of a finished run: it has no config.yaml") from error
+    except (OSError, ValueError, AttributeError, TypeError, yaml.YAMLError) as error:
+        raise UserError(f"{path} is damaged ({first_line(error)}); train the generator again") from error
     register()
     network = build.generator(config).network
-    return config, _frozen(network, folder / "generator.safetensors", "train the generator again")
+    return config, _frozen(network, folder / "generator.safetensors", record.result, "train the generator again")
 
 
-def _frozen(network: nn.Module, weights: Path, remedy: str) -> nn.Module:
+def load_weights(path: Path, result: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The weights of a finished run, on the CPU, compared with the checksum in its result; a run of a version that
+    recorded none is read as it is. Raises `ValueError`, `OSError` or `SafetensorError` for a damaged file."""
+    content = path.read_bytes()
+    expected = result.get("weights_sha256")
+    if expected is not None and hashlib.sha256(content).hexdigest() != expected:
+        raise ValueError("its content is not what the run wrote")
+    return load(content)
+
+
+def _frozen(network: nn.Module, weights: Path, result: Mapping[str, Any], remedy: str) -> nn.Module:
     """The network with trained weights from a file, for use only. Raises `UserError` for a damaged file."""
     try:
-        network.load_state_dict(load_file(weights))
-    except (SafetensorError, OSError, RuntimeError) as error:
+        network.load_state_dict(load_weights(weights, result))
+    except (SafetensorError, OSError, RuntimeError, ValueError) as error:
         raise UserError(f"{weights} is damaged ({str(error).splitlines()[0]}); {remedy}") from error
     return network.requires_grad_(False).eval()

@@ -14,7 +14,6 @@ from chimeramix.config.sweep import Sweep
 from chimeramix.files import write_json
 from chimeramix.runs.commands import resume_command
 from chimeramix.runs.folder import folders_in
-from chimeramix.runs.spec import identity_in
 from chimeramix.runs.state import STATES, RunStatus, read_state
 from chimeramix.sweep import slurm
 
@@ -32,6 +31,7 @@ class PlannedRun:
         folder: the run's folder, there or not.
         columns: what tables show of it: data set, method, samples per class, seed, ...
         command: trains this run alone.
+        identity: the run's; empty where nothing tells it.
         settings, source: what trains it, and its data set; None for a run that is known from files alone.
     """
 
@@ -39,12 +39,9 @@ class PlannedRun:
     role: str
     columns: dict[str, Any]
     command: str
+    identity: str = ""
     settings: Settings | None = None
     source: "DataSource | None" = None
-
-    @property
-    def identity(self) -> str:
-        return identity_in(self.folder.name)
 
 
 @dataclass(frozen=True)
@@ -92,7 +89,7 @@ def plan(sweep: Sweep) -> Plan:
             existing[runs_dir] = folders_in(runs_dir)
         folder = folders_of(settings, facts, existing[runs_dir])[0]
         command = resume_command(settings.role, settings.overrides)
-        run = PlannedRun(folder.path, settings.role, columns_of(settings), command, settings, source)
+        run = PlannedRun(folder.path, settings.role, columns_of(settings), command, folder.identity, settings, source)
         found.setdefault(folder.identity, run)
     return Plan(list(found.values()), len(sweep.runs), nothing)
 

@@ -1,17 +1,22 @@
 """`chimeramix status`: how far the runs of a folder are, and the commands that finish the rest."""
 
+import logging
 import re
 import shlex
 from collections import defaultdict
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from chimeramix.errors import UserError
+from chimeramix.errors import RunFailure, UserError
 from chimeramix.runs.commands import to_repeat, train_command
-from chimeramix.runs.spec import identity_in, size_name, size_order
-from chimeramix.runs.state import RunStatus
+from chimeramix.runs.record import DamagedRecord, FoundRun, find_runs, read_record, read_spec, without_copies
+from chimeramix.runs.spec import size_name, size_order
+from chimeramix.runs.state import DamagedStatus, RunStatus
 from chimeramix.sweep.plan import PlannedRun, count_states, queue_of, read_plans, states_of
 from chimeramix.terminal import Table, Text, print_table
+
+log = logging.getLogger(__name__)
 
 _NAME = re.compile(r"(?P<dataset>.+)-n(?P<count>\d+|all)-(?P<method>.+)-s(?P<seed>\d+)-[0-9a-f]{12}")
 _MOST_LISTED = 40
@@ -34,18 +39,18 @@ def runs_below(folder: Path) -> tuple[list[PlannedRun], dict[str, str]]:
         for entry in sweep["cells"]:
             # The name within this folder, wherever it lay when the sweep began.
             place = folder / entry["role"] / Path(entry["folder"]).name
-            run = PlannedRun(place, entry["role"], entry["columns"], entry["command"])
-            runs[run.identity] = run
-            commands[run.identity] = f"{command} --multirun"
+            identity = entry.get("identity") or place.name.rsplit("-", 1)[-1]  # of a version that wrote none
+            runs[identity] = PlannedRun(place, entry["role"], entry["columns"], entry["command"], identity)
+            commands[identity] = f"{command} --multirun"
     for role in ("generator", "classifier"):
-        for place in sorted((folder / role).glob("*-n*-s*-*")):
-            name = _NAME.fullmatch(place.name)
-            if name is not None:
-                known = runs.get(identity_in(place.name))
-                run = PlannedRun(
-                    place, role, known.columns if known else _columns(name), known.command if known else ""
-                )
-                runs[run.identity] = run
+        found, copies = without_copies(find_runs(folder / role))
+        for run in found:
+            identity = run.identity or ""
+            known = runs.get(identity)
+            columns, again = (known.columns, known.command) if known else (_columns(run), "")
+            runs[identity or str(run.path)] = PlannedRun(run.path, role, columns, again, identity)
+        for copy, original in copies:
+            log.warning("%s is a copy of the run in %s: counted once", copy.path, original.path)
     if not runs:
         raise UserError(f"{folder}: no run in this folder")
     return list(runs.values()), commands
@@ -100,17 +105,28 @@ def show(folder: Path, words: list[str]) -> None:
             print(f"  {line}")
         if len(rest) > _MOST_LISTED:
             print(f"  ... and {len(rest) - _MOST_LISTED} more")
+    damaged = [f"{run.folder}: {status.reason}" for run, (_, status) in rows if isinstance(status, DamagedStatus)]
+    for line in damaged[1:]:
+        log.error("error: %s", line)
+    if damaged:
+        raise RunFailure(damaged[0])
 
 
-def _columns(name: "re.Match[str]") -> dict[str, Any]:
-    count = name["count"]
-    return {
-        "dataset": name["dataset"],
-        "experiment": name["method"],
-        "max_labels_per_class": None if count == "all" else int(count),
-        "seed": int(name["seed"]),
-        "changes": "",
-    }
+def _columns(run: FoundRun) -> dict[str, Any]:
+    """What the folder tells of a run that belongs to no recorded sweep."""
+    name = _NAME.fullmatch(run.path.name)
+    if name is not None:
+        count = name["count"]
+        given = [name["dataset"], name["method"], None if count == "all" else int(count), int(name["seed"])]
+    else:  # renamed or copied
+        given = ["?", run.path.name, None, 0]
+        with suppress(DamagedRecord, KeyError, TypeError):
+            spec = read_spec(run.path) or {}
+            given = [str(spec["dataset"]["name"]), run.path.name, spec["max_labels_per_class"], spec["seed"]]
+            record = read_record(run.path)
+            if record is not None:
+                given[1] = record.result.get("experiment") or record.result["method"] or given[1]
+    return dict(zip(("dataset", "experiment", "max_labels_per_class", "seed", "changes"), [*given, ""], strict=True))
 
 
 def _counts(title: str, runs: list[tuple[PlannedRun, str]]) -> Table:

@@ -4,7 +4,7 @@ import logging
 import math
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -66,16 +66,18 @@ def fit(
     checkpoint_seconds: float,
     state: dict[str, Any] | None = None,
     progress: Callable[[int, int], object] = lambda step, steps: None,
+    stretch: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Trains to the last epoch, from the beginning or from a checkpoint's `state` on.
 
     A checkpoint is written to `folder/checkpoint.pt` every `checkpoint_seconds`, at the end, and when a signal asks for
     it (see `StopRequest`). It holds all that the rest of the training depends on, so a resumed training ends with the
     bits of an uninterrupted one. `progress` is called with the steps done and the total: at the start, after each
-    epoch and with each checkpoint.
+    epoch and with each checkpoint. `stretch` says what this process computes with; checkpoints hold the stretches of
+    all processes so far, each with the steps that it went `from` and `to`.
 
     Returns:
-        The last epoch's record, `seconds` replaced by those of the whole training.
+        The last epoch's record, `seconds` replaced by those of the whole training, and all `stretches`.
 
     Raises:
         Interrupted: after a signal, the state saved.
@@ -92,6 +94,7 @@ def fit(
         "epoch_seconds": 0.0,
         "metrics_size": 0,
         "last": {},
+        "stretches": [],
     }
 
     if state is not None:
@@ -107,12 +110,14 @@ def fit(
                 f"({first_line(error)}); go on there, or start over with rerun=true"
             ) from error
         log.info("resumed after %d of %d steps", done["step"], training.epochs * len(training.loader))
+    done["stretches"].append({"from": done["step"], "to": done["step"], **(stretch or {})})
     metrics = MetricsFile(folder / "metrics.jsonl", done["metrics_size"])
     if done["epoch"]:
         tracker.resume(read_json_lines(folder / "metrics.jsonl"))
 
     def save() -> None:
         done["metrics_size"] = metrics.size
+        done["stretches"][-1]["to"] = done["step"]
         state = {
             "identity": identity,
             "training": training.state_dict(),
@@ -175,7 +180,8 @@ def fit(
         save()
         if stop.signal_number is not None:
             raise Interrupted(stop.signal_number)
-    return {**done["last"], "seconds": round(done["seconds"], 3)}
+    stretches = [each for each in done["stretches"] if each["to"] > each["from"]]
+    return {**done["last"], "seconds": round(done["seconds"], 3), "stretches": stretches}
 
 
 def steps_of(

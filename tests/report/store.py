@@ -6,6 +6,8 @@ from typing import Any
 
 import yaml
 
+from chimeramix.runs.spec import identity_of
+
 
 def add_run(
     runs: Path,
@@ -23,7 +25,7 @@ def add_run(
     settings: dict[str, Any] | None = None,
     root: str | None = None,
     facts: dict[str, Any] | None = None,
-    precision: str = "fp32",
+    precision: str | None = None,
 ) -> Path:
     """Adds a classifier's folder and, if given one's learning rate, its generator's.
 
@@ -34,38 +36,58 @@ def add_run(
     spec: dict[str, Any] = {
         "format": 1,
         "role": "classifier",
+        "dataset": {"name": dataset},
+        "model": {"name": model},
+        "mixer": {"name": method},
+        "augment": {"name": augment},
         "max_labels_per_class": samples_per_class,
         "seed": seed,
         "split_seed": seed,
-        "dataset": {"name": dataset},
         "optimizer": {"lr": lr},
         "generator": None,
         **(settings or {}),
         "facts": facts or {},
     }
-    config = {**spec, "dataset": {"name": dataset, "root": root}, "machine": {"precision": precision}}
+    config = {**spec, "dataset": {"name": dataset, "root": root}, "machine": {"precision": precision or "fp32"}}
     if generator_lr is not None:
-        spec["generator"] = f"g{seed}{generator_lr}"
+        generator_spec = {
+            "role": "generator",
+            "seed": seed,
+            "split_seed": seed,
+            "generator": {"optimizer": {"lr": generator_lr}},
+        }
+        spec["generator"] = identity_of(generator_spec)
         generator = runs / "generator" / f"some-name-{spec['generator']}"
         generator.mkdir(parents=True, exist_ok=True)
-        generator_spec = {"seed": seed, "split_seed": seed, "generator": {"optimizer": {"lr": generator_lr}}}
         (generator / "spec.json").write_text(json.dumps(generator_spec))
-    count = len(list((runs / "classifier").glob("*"))) if (runs / "classifier").exists() else 0
-    folder = runs / "classifier" / f"{dataset}-n{samples_per_class}-{method.replace('/', '_')}-s{seed}-{count:012x}"
+    name = f"{dataset}-n{samples_per_class}-{method.replace('/', '_')}-s{seed}-{identity_of(spec)}"
+    folder = runs / "classifier" / name
     folder.mkdir(parents=True)
-    (folder / "spec.json").write_text(json.dumps(spec))
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
-    result = {
-        "dataset": dataset,
-        "max_labels_per_class": samples_per_class,
-        "model": model,
-        "augment": augment,
-        "method": method,
-        "seed": seed,
-        "split_seed": seed,
-        "test": {"accuracy": accuracy, "top5": min(1.0, accuracy + 0.3), "macro_accuracy": accuracy},
-    }
-    (folder / "result.json").write_text(json.dumps(result))
+    test = {"accuracy": accuracy, "top5": min(1.0, accuracy + 0.3), "macro_accuracy": accuracy}
+    more: dict[str, Any] = {"stretches": [{"from": 0, "to": 10, "precision": precision}]} if precision else {}
+    write_record(folder, spec, dataset=dataset, model=model, augment=augment, method=method, test=test, **more)
     if metrics is not None:
         (folder / "metrics.jsonl").write_text("".join(json.dumps(record) + "\n" for record in metrics))
     return folder
+
+
+def write_record(folder: Path, spec: dict[str, Any], **more: Any) -> None:
+    """Makes a folder that of a finished classifier."""
+    (folder / "spec.json").write_text(json.dumps(spec))
+    result = {
+        "role": "classifier",
+        "dataset": "digits",
+        "max_labels_per_class": spec.get("max_labels_per_class"),
+        "model": "wideresnet_10_2",
+        "augment": "flip_crop",
+        "method": "Baseline",
+        "seed": spec.get("seed", 0),
+        "split_seed": spec.get("split_seed", 0),
+        "identity": identity_of(spec),
+        "steps": 10,
+        "seconds": 1.5,
+        "num_test": 1000,
+        "test": {"accuracy": 0.5, "top5": 0.8, "macro_accuracy": 0.5},
+    }
+    (folder / "result.json").write_text(json.dumps({**result, **more}))

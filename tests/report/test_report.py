@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import re
 from pathlib import Path
 
@@ -178,7 +179,9 @@ def test_plots(runs: Path, tmp_path: Path, capsys: Output) -> None:
 
 def test_unfinished_runs_are_counted(runs: Path, capsys: Output) -> None:
     for number, expected in enumerate(("1 classifier run is not", "2 classifier runs are not")):
-        (runs / "classifier" / f"unfinished{number}").mkdir()
+        folder = runs / "classifier" / f"unfinished{number}"
+        folder.mkdir()
+        (folder / "spec.json").write_text(json.dumps({"role": "classifier", "seed": 100 + number}))
         assert expected in report(capsys, runs)
 
 

@@ -1,12 +1,16 @@
 """Grouping finished runs over their seeds."""
 
+import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from chimeramix.errors import UserError
+from chimeramix.cli import main
+from chimeramix.errors import RunFailure, UserError
 from chimeramix.report.results import Result, read_store, summarise
+from chimeramix.runs.state import read_state
 from tests.report.store import add_run
 
 
@@ -120,8 +124,58 @@ def test_unfinished_runs_do_not_count(tmp_path: Path) -> None:
 def test_a_damaged_record_is_named(tmp_path: Path, name: str, content: str) -> None:
     folder = add_run(tmp_path)
     (folder / name).write_text(content)
-    with pytest.raises(UserError, match=rf"{folder.name}.*is damaged"):
+    with pytest.raises(RunFailure, match=rf"{folder.name}/{name} is damaged"):
         read_store(tmp_path)
+    whole = add_run(tmp_path, seed=1)
+    store = read_store(tmp_path)
+    assert [run.folder for run in store.runs] == [whole]
+    assert [line.split(" is damaged")[0] for line in store.damaged] == [str(folder / name)]
+    assert store.unfinished == 0
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("seed", "0"),
+        ("seed", True),
+        ("seed", None),
+        ("max_labels_per_class", "all"),
+        ("augment", None),
+        ("dataset", 5),
+        ("identity", "000000000000"),
+        ("role", "generator"),
+        ("test", None),
+        ("test", [0.5]),
+        ("test", {}),
+        ("test", {"accuracy": 0.5, "top5": "0.8", "macro_accuracy": 0.5}),
+        ("test", {"accuracy": 50.0, "top5": 0.8, "macro_accuracy": 0.5}),
+        ("test", {"accuracy": float("nan"), "top5": 0.8, "macro_accuracy": 0.5}),
+        ("stretches", {}),
+        ("stretches", [{"precision": 16}]),
+    ],
+)
+def test_report_and_status_agree_on_what_is_damaged(tmp_path: Path, key: str, value: object) -> None:
+    folder = add_run(tmp_path)
+    assert read_state(folder)[0] == "done"
+    result = json.loads((folder / "result.json").read_text())
+    (folder / "result.json").write_text(json.dumps({**result, key: value}))
+    with pytest.raises(RunFailure, match=r"result\.json is damaged"):
+        read_store(tmp_path)
+    state, status = read_state(folder)
+    assert state == "failed"
+    assert status is not None
+    assert (status.reason or "").startswith("result.json is damaged (")
+
+
+def test_a_damaged_generator_hides_its_classifiers(tmp_path: Path) -> None:
+    """Which method they are can't be told."""
+    add_run(tmp_path, "ChimeraMix+Grid", 0, generator_lr=2e-4)
+    add_run(tmp_path)
+    (generator,) = (tmp_path / "generator").iterdir()
+    (generator / "spec.json").write_text("[1]")
+    store = read_store(tmp_path)
+    assert [run.name for run in store.runs] == ["Baseline"]
+    assert store.damaged[0].startswith(f"{generator}/spec.json is damaged")
 
 
 def test_runs_that_cannot_be_told_apart_are_refused(tmp_path: Path) -> None:
@@ -139,6 +193,40 @@ def test_one_run_in_two_folders_counts_once(tmp_path: Path) -> None:
         add_run(tmp_path / place)
     (result,) = results_of(tmp_path)
     assert len(result.runs) == 1
+
+
+@pytest.mark.parametrize("name", ["best", "best-202611211745", "{} (copy)", "copy-of-{}", "{}-old"])
+def test_folders_may_be_renamed_and_copied(
+    tmp_path: Path, name: str, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The generator's as well, which its classifiers are found by."""
+    for seed in (0, 1):
+        folder = add_run(tmp_path, "ChimeraMix+Grid", seed, 0.1 + seed / 10, generator_lr=2e-4)
+    for run in (folder, *(tmp_path / "generator").glob(f"*{generator_of(folder)}")):
+        shutil.copytree(run, run.with_name(name.format(run.name)))
+    (result,) = results_of(tmp_path)
+    assert result.mean == pytest.approx(15)
+    assert len(result.runs) == 2
+    original, copy = sorted((folder, folder.with_name(name.format(folder.name))))
+    assert caplog.messages == [f"{copy} is a copy of the run in {original}: counted once"]
+    assert main(["status", str(tmp_path)]) == 0
+    assert "classifiers: 2 done" in capsys.readouterr().out
+    shutil.rmtree(folder)
+    (result,) = results_of(tmp_path)
+    assert result.mean == pytest.approx(15)
+
+
+def generator_of(classifier: Path) -> str:
+    return str(json.loads((classifier / "spec.json").read_text())["generator"])
+
+
+def test_a_finished_copy_counts_before_an_unfinished_folder(tmp_path: Path) -> None:
+    folder = add_run(tmp_path)
+    shutil.copytree(folder, folder.with_name("z"))
+    (folder / "result.json").unlink()
+    store = read_store(tmp_path)
+    assert [run.folder.name for run in store.runs] == ["z"]
+    assert store.unfinished == 0
 
 
 def test_nothing_to_report(tmp_path: Path) -> None:

@@ -95,7 +95,9 @@ def test_a_line_per_run_with_all_that_tells_runs_apart(tmp_path: Path, capsys: O
     folders = [add_run(tmp_path, seed=seed, accuracy=0.25, settings=alike) for seed in (0, 1)]
     folders.append(add_run(tmp_path, seed=1, lr=0.02, settings=alike, accuracy=0.5))
     rows = table(capsys, tmp_path)
-    assert [row["folder"] for row in rows] == [str(folder) for folder in folders]
+    order = [str(folder) for folder in sorted(folders)]
+    assert [row["folder"] for row in rows] == order
+    rows = [rows[order.index(str(folder))] for folder in folders]
     for row, folder in zip(rows, folders, strict=True):
         assert folder.name.endswith(row["identity"])
         recorded = json.loads((folder / "result.json").read_text())

@@ -1,5 +1,6 @@
 """What a run leaves in its folder, what it prints, and what Weights & Biases gets."""
 
+import hashlib
 import json
 import shutil
 import sys
@@ -71,6 +72,10 @@ def test_the_result_record(uninterrupted: dict[str, Path]) -> None:
     assert 0 <= test["accuracy"] <= test["top5"] <= 1
     assert 0 <= test["macro_accuracy"] <= 1
     assert result.pop("seconds") > 0
+    weights = (uninterrupted["classifier"] / "classifier.safetensors").read_bytes()
+    assert result.pop("weights_sha256") == hashlib.sha256(weights).hexdigest()
+    (stretch,) = result.pop("stretches")  # see test_sources.py
+    assert (stretch["from"], stretch["to"]) == (0, 10)
     assert result.pop("device").startswith("cpu")
     assert result == {
         "format": 1,

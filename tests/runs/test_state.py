@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from filelock import FileLock
 
 from chimeramix.errors import Interrupted, RunFailure
 from chimeramix.runs.state import Progress, RunStatus, read_state, recorded, write_status
+from tests.report.store import write_record
 
 
 def test_a_folder_that_is_not_there_is_a_missing_run(tmp_path: Path) -> None:
@@ -22,17 +24,18 @@ def test_a_folder_that_is_not_there_is_a_missing_run(tmp_path: Path) -> None:
 
 def test_a_result_makes_a_run_done(tmp_path: Path) -> None:
     write_status(tmp_path, RunStatus("running", "python ..."))
-    (tmp_path / "result.json").write_text("{}")
+    write_record(tmp_path, {"role": "classifier"})
     assert read_state(tmp_path) == ("done", None)
 
 
-@pytest.mark.parametrize("content", ["", '{"test": '])
+@pytest.mark.parametrize("content", ["", '{"test": ', "{}", "[1]", "5"])
 def test_a_damaged_result_makes_no_run_done(tmp_path: Path, content: str) -> None:
     (tmp_path / "result.json").write_text(content)
     state, status = read_state(tmp_path)
     assert state == "failed"
     assert status is not None
-    assert status.reason == "result.json is damaged; start anew with rerun=true"
+    assert status.reason is not None
+    assert re.fullmatch(r"result\.json is damaged \(.+\); start anew with rerun=true", status.reason)
 
 
 def test_a_checkpoint_without_more_is_an_interrupted_run(tmp_path: Path) -> None:
@@ -143,11 +146,28 @@ def test_the_time_left_shrinks_while_nothing_is_written(ago: float, left: float)
     assert status.seconds_left >= 0
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"state": "running"}'])
-def test_a_damaged_status_is_no_obstacle(tmp_path: Path, content: str) -> None:
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "{",
+        "[]",
+        '{"state": "running"}',
+        '{"state": "colour", "command": "again"}',
+        '{"state": "failed", "command": ["again"]}',
+        '{"state": "running", "command": "again", "step": "5", "steps": 10}',
+        '{"state": "running", "command": "again", "updated": null}',
+    ],
+)
+def test_a_damaged_status_is_named_and_no_obstacle(tmp_path: Path, content: str) -> None:
     (tmp_path / "checkpoint.pt").touch()
     (tmp_path / "status.json").write_text(content)
-    assert read_state(tmp_path)[0] == "interrupted"
+    state, status = read_state(tmp_path)
+    assert state == "interrupted"
+    assert status is not None
+    assert status.reason == "status.json is damaged: how it ended is not known"
+    with FileLock(tmp_path / ".lock"):
+        assert read_state(tmp_path)[0] == "running"
 
 
 def test_a_status_of_a_later_version_is_read_as_far_as_known(tmp_path: Path) -> None:

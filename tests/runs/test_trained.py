@@ -1,6 +1,8 @@
 """A trained generator outside of this package's own runs."""
 
+import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -52,6 +54,33 @@ def test_partners_come_from_the_support_set(folder: Path) -> None:
 def test_a_folder_that_is_no_finished_generator(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=re.escape(str(tmp_path)) + r".*has no result\.json"):
         ChimeraMix.from_run(tmp_path, *support())
+
+
+def test_a_flipped_bit_in_the_weights_is_told(folder: Path, tmp_path: Path) -> None:
+    """By the checksum in the result; runs of versions without one are read as they are."""
+    generator = shutil.copytree(folder, tmp_path / "generator" / folder.name)
+    weights = generator / "generator.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-5] ^= 4
+    weights.write_bytes(content)
+    told = re.escape(f"{weights} is damaged (its content is not what the run wrote); train ")
+    with pytest.raises(UserError, match=told):
+        ChimeraMix.from_run(generator, *support())
+    with pytest.raises(UserError, match=told + r"it again with: .*train_generator\.py .*rerun=true"):
+        run("classifier", tmp_path)
+    result = json.loads((generator / "result.json").read_text())
+    del result["weights_sha256"]
+    (generator / "result.json").write_text(json.dumps(result))
+    ChimeraMix.from_run(generator, *support())
+
+
+@pytest.mark.parametrize("name", ["result.json", "config.yaml", "spec.json"])
+@pytest.mark.parametrize("content", ["", "{", "[1]", "{}"])
+def test_a_damaged_record_of_a_generator_is_told(folder: Path, tmp_path: Path, name: str, content: str) -> None:
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    (copy / name).write_text(content)
+    with pytest.raises(UserError, match=rf"{name}.* is damaged"):
+        ChimeraMix.from_run(copy, *support())
 
 
 @pytest.mark.parametrize(

@@ -50,12 +50,12 @@ def folder_of(role: str, runs: Path) -> Path:
 
 
 def figures(folder: Path) -> dict[str, Any]:
-    """What must not depend on interruptions: all records and the result, times and paths aside."""
+    """What must not depend on interruptions: all records and the result, times, paths and processes aside."""
     clocks = ("seconds", "images_per_second")
     lines = (folder / "metrics.jsonl").read_text().splitlines()
     records = [{k: v for k, v in json.loads(line).items() if k not in clocks} for line in lines]
     result = json.loads((folder / "result.json").read_text())
-    del result["seconds"]
+    del result["seconds"], result["stretches"]
     return {"records": records, "result": result}
 
 

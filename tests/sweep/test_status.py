@@ -9,9 +9,11 @@ from filelock import FileLock
 
 from chimeramix.cli import main
 from chimeramix.config.compose import compose_settings
+from chimeramix.runs.folder import RunFolder
 from chimeramix.runs.state import RunStatus, write_status
 from chimeramix.runs.train import folders_of
 from chimeramix.sweep import slurm
+from tests.report.store import write_record
 from tests.runs.tiny import CLASSIFIER, COMMON
 
 Output = pytest.CaptureFixture[str]
@@ -24,17 +26,22 @@ def status(output: Output, runs: Path, *words: str) -> str:
     return output.readouterr().out
 
 
-def folder_of(runs: Path, seed: int) -> Path:
+def run_folder(runs: Path, seed: int) -> RunFolder:
     settings = compose_settings("classifier", [*WORDS, f"seed={seed}", f"machine.runs_dir={runs}"])
-    path = folders_of(settings, {})[0].path
-    path.mkdir(parents=True)
-    return path
+    folder = folders_of(settings, {})[0]
+    folder.path.mkdir(parents=True)
+    return folder
+
+
+def folder_of(runs: Path, seed: int) -> Path:
+    return run_folder(runs, seed).path
 
 
 @pytest.fixture
 def runs(tmp_path: Path) -> Path:
     """Four seeds: done, interrupted, failed, running."""
-    (folder_of(tmp_path, 0) / "result.json").write_text("{}")
+    done = run_folder(tmp_path, 0)
+    write_record(done.path, done.spec)
     write_status(folder_of(tmp_path, 1), RunStatus("interrupted", "again 1", "stopped by signal 15", step=3, steps=10))
     write_status(folder_of(tmp_path, 2), RunStatus("failed", "again 2", "[Errno 28] No space left"))
     running = RunStatus("running", "again 3", step=4000, steps=10000, first_step=0)
@@ -112,6 +119,28 @@ def test_a_damaged_record_of_a_sweep_is_named_and_left_out(
     (runs / "sweeps" / "evening").mkdir(parents=True)
     (runs / "sweeps" / "evening" / "sweep.json").write_text(content)
     assert "classifiers: 1 done, 2 interrupted, 1 failed" in status(capsys, runs)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[1]", "{}", '{"state": 5, "command": "again"}', '{"state": "odd"}'])
+def test_a_damaged_status_is_named_and_no_obstacle(runs: Path, capsys: Output, content: str) -> None:
+    (folder,) = (runs / "classifier").glob("*-s1-*")
+    (folder / "status.json").write_text(content)
+    assert main(["status", str(runs)]) == 1
+    printed = capsys.readouterr()
+    assert "classifiers: 1 done, 2 interrupted, 1 failed" in printed.out
+    assert printed.err == f"error: {folder}: status.json is damaged: how it ended is not known\n"
+
+
+@pytest.mark.parametrize("content", ["", "{", "[1]", "{}", "5"])
+def test_a_damaged_result_is_not_done_and_ends_with_1(runs: Path, capsys: Output, content: str) -> None:
+    (folder,) = (runs / "classifier").glob("*-s0-*")
+    (folder / "result.json").write_text(content)
+    assert main(["status", str(runs)]) == 1
+    printed = capsys.readouterr()
+    assert "classifiers: 2 interrupted, 2 failed" in printed.out
+    assert printed.err.startswith(f"error: {folder}: result.json is damaged (")
+    assert main(["report", str(runs)]) == 1
+    assert capsys.readouterr().err.startswith(f"error: {folder}/result.json is damaged (")
 
 
 def test_a_folder_with_an_odd_name(tmp_path: Path, capsys: Output) -> None:

@@ -1,0 +1,173 @@
+"""What a run's folder says of the run; the one reader of `result.json` and `spec.json`, for all commands.
+
+`spec.json` decides which run a folder holds. Names are for people: folders may be renamed and copied.
+"""
+
+import json
+import math
+import os
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import NoneType
+from typing import Any
+
+from chimeramix.errors import UserError
+from chimeramix.runs.spec import identity_of
+
+REMEDY = "start anew with rerun=true"
+
+_OWN_NAME = re.compile(r".+-s\d+-([0-9a-f]{12})")  # as runs name their folders
+_ENDS_WITH_IDENTITY = re.compile(r".+-([0-9a-f]{12})")
+_RESULT: dict[str, tuple[type, ...]] = {
+    "role": (str,),
+    "dataset": (str,),
+    "method": (str, NoneType),
+    "augment": (str,),
+    "model": (str, NoneType),
+    "max_labels_per_class": (int, NoneType),
+    "seed": (int,),
+    "split_seed": (int,),
+    "identity": (str,),
+    "steps": (int,),
+    "seconds": (int, float),
+    "num_test": (int, NoneType),
+    "test": (dict, NoneType),
+}
+_SHARES = ("accuracy", "top5", "macro_accuracy")
+
+
+class DamagedRecord(UserError):
+    """A record that can't be used.
+
+    Args:
+        path: the file.
+        reason: what is wrong with it.
+    """
+
+    def __init__(self, path: Path, reason: object) -> None:
+        super().__init__(f"{path} is damaged ({reason}); {REMEDY}")
+        self.short = f"{path.name} is damaged ({reason}); {REMEDY}"
+
+
+@dataclass(frozen=True)
+class Record:
+    """A finished run's result, and the spec that it belongs to."""
+
+    result: dict[str, Any]
+    spec: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class FoundRun:
+    """A folder that holds a run, finished or not.
+
+    Attributes:
+        identity: None where nothing tells it: an odd name and no whole `spec.json`.
+    """
+
+    role: str
+    path: Path
+    identity: str | None
+
+
+def read_record(folder: Path) -> Record | None:
+    """The record of a finished run, None for any other folder. Raises `DamagedRecord`."""
+    result = _read(folder / "result.json")
+    if result is None:
+        return None
+    _check_result(folder / "result.json", result)
+    if folder.parent.name in ("generator", "classifier") and folder.parent.name != result["role"]:
+        raise DamagedRecord(folder / "result.json", f"role: {result['role']}")
+    spec = read_spec(folder)
+    if spec is None:
+        raise DamagedRecord(folder / "spec.json", "it is gone")
+    if spec["role"] != result["role"] or identity_of(spec) != result["identity"]:
+        raise DamagedRecord(folder / "result.json", f"its identity {result['identity']} is not that of spec.json")
+    return Record(result, spec)
+
+
+def read_spec(folder: Path) -> dict[str, Any] | None:
+    """The content of `spec.json`, None where there is none. Raises `DamagedRecord`."""
+    spec = _read(folder / "spec.json")
+    if spec is not None and not isinstance(spec.get("role"), str):
+        raise DamagedRecord(folder / "spec.json", "it has no role")
+    return spec
+
+
+def find_runs(folder: Path) -> Iterator[FoundRun]:
+    """The runs of a role's folder, `RUNS/generator` or `RUNS/classifier`, by name; none where there is no such folder.
+
+    A name that ends as runs name their folders is believed, for the sake of thousands of them; what is read later is
+    compared with the identity there. Other folders are known by `spec.json`.
+    """
+    with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
+        for entry in sorted(entries, key=lambda entry: entry.name):
+            if not entry.is_dir():
+                continue
+            path = folder / entry.name
+            identity = _identity_of_folder(path)
+            if identity is not None or any((path / name).exists() for name in ("spec.json", "result.json")):
+                yield FoundRun(folder.name, path, identity)
+
+
+def without_copies(runs: Iterable[FoundRun]) -> tuple[list[FoundRun], list[tuple[FoundRun, FoundRun]]]:
+    """Each run once, and the copies with what they are copies of: of several folders the first finished one counts."""
+    same: dict[object, list[FoundRun]] = defaultdict(list)
+    for run in runs:
+        same[run.identity or run.path].append(run)
+    kept, copies = [], []
+    for found in same.values():
+        chosen = found[0] if len(found) == 1 else min(found, key=lambda run: not (run.path / "result.json").exists())
+        kept.append(chosen)
+        copies += [(run, chosen) for run in found if run is not chosen]
+    return kept, copies
+
+
+def _identity_of_folder(path: Path) -> str | None:
+    name = _OWN_NAME.fullmatch(path.name)
+    if name is None:
+        with suppress(DamagedRecord):
+            spec = read_spec(path)
+            if spec is not None:
+                return identity_of(spec)
+        name = _ENDS_WITH_IDENTITY.fullmatch(path.name)
+    return name[1] if name else None
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError, RecursionError) as error:
+        raise DamagedRecord(path, error) from error
+    if not isinstance(content, dict):
+        raise DamagedRecord(path, "not a record")
+    return content
+
+
+def _check_result(path: Path, result: dict[str, Any]) -> None:
+    for key, types in _RESULT.items():
+        if key not in result:
+            raise DamagedRecord(path, f"no {key}")
+        if type(result[key]) not in types:  # not isinstance: true is no number
+            raise DamagedRecord(path, f"{key}: {str(result[key])[:40]}")
+    if result["role"] == "classifier":
+        test = result["test"] or {}
+        for key in _SHARES:
+            if type(test.get(key)) not in (int, float) or not 0 <= test[key] <= 1:
+                raise DamagedRecord(path, f"test.{key}: {str(test.get(key))[:40]}")
+        if result["num_test"] is None:
+            raise DamagedRecord(path, "num_test: None")
+    if not math.isfinite(result["seconds"]):
+        raise DamagedRecord(path, f"seconds: {result['seconds']}")
+    stretches = result.get("stretches", [])
+    whole = isinstance(stretches, list) and all(isinstance(each, dict) for each in stretches)
+    if not whole or not all(isinstance(each.get("precision"), str) for each in stretches):
+        raise DamagedRecord(path, "stretches")
+    if not isinstance(result.get("weights_sha256", ""), str):
+        raise DamagedRecord(path, "weights_sha256")
