@@ -20,7 +20,8 @@ def exit_status(work: Callable[[], object]) -> int:
     try:
         work()
     except EXPECTED as error:
-        print(f"error: {one_line(error)}", file=sys.stderr)
+        line = one_line(error).encode(errors="backslashreplace").decode()  # file names need not be UTF-8
+        print(f"error: {line}", file=sys.stderr)
         return status_of(error)
     except Interrupted as stop:
         restarted = any(word.lstrip("+").startswith("rerun=") for word in sys.argv)

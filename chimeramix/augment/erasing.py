@@ -30,6 +30,8 @@ class Cutout:
 
     def __call__(self, images: Tensor, rng: RandomStream) -> Tensor:
         batch, _, height, width = images.shape
+        if self.size > min(height, width):
+            raise ValueError(f"size must be at most the image's {min(height, width)} pixels, got {self.size}")
         top = rng.integers(height, batch) - self.size // 2
         left = rng.integers(width, batch) - self.size // 2
         size = torch.full_like(top, self.size)

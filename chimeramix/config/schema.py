@@ -21,6 +21,7 @@ def key(
     optional: bool = False,
     choices: Sequence[Any] = (),
     least: float | None = None,
+    most: float | None = None,
 ) -> Any:
     """A key of the configuration.
 
@@ -30,10 +31,11 @@ def key(
         stage: `classifier` for what a generator's training does not read: not part of its identity.
         optional: left out of the identity while it has its default, so that a key added later changes no identity.
         choices: the values that it may have.
-        least: the smallest value that it may have.
+        least, most: the smallest and the largest value that it may have.
     """
-    metadata = {"identity": identity, "stage": stage, "optional": optional, "choices": choices, "least": least}
-    return field(default=default, metadata=metadata)
+    of_a_run = {"identity": identity, "stage": stage, "optional": optional}
+    of_its_value = {"choices": choices, "least": least, "most": most}
+    return field(default=default, metadata=of_a_run | of_its_value)
 
 
 @dataclass
@@ -74,7 +76,9 @@ class MachineConfig:
     runs_dir: str = "runs"  # run folders
     # of an operation on the CPU; null: as many as the process or its Slurm job may use
     threads: int | None = key(None, least=1)
-    workers: int = key(4, least=1)  # threads that decode images, processes that compute superpixels of large subsets
+    workers: int = key(
+        4, least=1, most=1024
+    )  # threads that decode images, processes that compute superpixels of large subsets
     mirror: str | None = None  # address or folder in front of the archives' file names, instead of the official one
 
 

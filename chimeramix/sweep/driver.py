@@ -56,7 +56,7 @@ def sweep(tree: Tree, overrides: list[str]) -> None:
         )
     if todo and launcher != "slurm":  # what the nodes of a cluster have is not known here
         machines = (settings.config.machine for _, settings in todo)
-        for chosen in {(each.device, each.precision, each.compile) for each in machines}:
+        for chosen in {(each.device, each.precision, each.compile, each.threads) for each in machines}:
             Machine.choose(*chosen)
     if planned.nothing:
         log.info("%d of %d combinations train no %s: nothing to do", planned.nothing, planned.combinations, tree.role)

@@ -12,7 +12,7 @@ from chimeramix.config.settings import Settings
 from chimeramix.data.views import Normalize, Views
 from chimeramix.machine import check_recordable
 from chimeramix.runs import build
-from chimeramix.runs.assembly import try_augment
+from chimeramix.runs.tryout import check_generator, check_images, try_augment, try_erase, try_loss, try_model
 from chimeramix.streams import RunStreams
 from chimeramix.types import DataSource, Subset
 
@@ -28,6 +28,7 @@ class Trials:
     def run(self, settings: Settings, source: DataSource) -> None:
         """Builds a run's parts, on blank images. Raises `UserError`."""
         config = settings.config
+        check_images(config, source.image_size, None)
         uses_generator = settings.role == "generator" or build.needs_generator(config)
         groups = [*(["generator"] if uses_generator else []), *(_CLASSIFIER if settings.role == "classifier" else [])]
         for group in groups:
@@ -48,6 +49,7 @@ def _blank(size: int) -> Subset:
 
 
 def _generator(config: Config, source: DataSource) -> None:
+    check_generator(config, None)
     generator = build.generator(config)
     check_recordable(config.machine.compile, "generator", generator)
     check_recordable(config.machine.compile, "generator.augment", generator.augment)
@@ -83,10 +85,10 @@ def _part(group: str) -> Callable[[Config, DataSource], object]:
 
 _CLASSIFIER: dict[str, Callable[[Config, DataSource], object]] = {
     "augment": _augment,
-    "erase": _part("erase"),
+    "erase": lambda config, source: try_erase(build.part(config, "erase"), source.image_size),
     "mixer": _mixer,
-    "model": lambda config, source: build.model(config, _CLASSES),
-    "loss": lambda config, source: build.loss(config, _CLASSES),
+    "model": lambda config, source: try_model(config, _CLASSES, source.image_size, 1, None),
+    "loss": lambda config, source: try_loss(build.loss(config, _CLASSES), _CLASSES),
     "optimizer": _optimizer,
     "schedule": _part("schedule"),
     "procedure": _part("procedure"),

@@ -36,7 +36,11 @@ MISTAKES = {
     ),
     "without a mask": ((*BASELINE, "mask.mix_size=2"), "no mask here", "mask=NAME (grid, segments)"),
     "mixer without a mask": ((*BASELINE, "mixer=chimera"), "mixer.mask is not set", "mask=NAME"),
-    "mixer without a generator": ((*BASELINE, "mixer=chimera", "mask=grid"), "needs a generator", "generator=NAME"),
+    "mixer without a generator": (
+        (*BASELINE, "mixer=chimera", "mask=grid"),
+        "needs a generator",
+        "choose generator=chimera",
+    ),
     # How it is written.
     "order": ((BASELINE[1], DIGITS), "+dataset must come before +experiment"),
     "no plus": (("dataset=demo/digits",), "dataset=demo/digits: write +dataset=demo/digits"),
@@ -68,10 +72,13 @@ MISTAKES = {
     "not finite": ((*BASELINE, "optimizer.lr=nan"), "optimizer.lr=nan: must be a number"),
     "a generator without features": (
         (*BASELINE, "mixer=chimera", "mask=grid", "generator=glico"),
-        "mixer: this generator has no features to mix: choose one that has, with generator=chimera",
+        "mixer: needs a generator with features to mix: choose generator=chimera",
     ),
-    "a generator without codes": ((*GRID, "mixer=glico"), "mixer: this generator has no latent codes"),
-    "a generator without mixtures": ((*GRID, "mixer=supermix"), "mixer: this generator has no stored mixtures"),
+    "a generator without codes": (
+        (*GRID, "mixer=glico"),
+        "mixer: needs a generator with latent codes: choose generator=glico",
+    ),
+    "a generator without mixtures": ((*GRID, "mixer=supermix"), "mixer: needs a generator with stored mixtures"),
     "no option": ((*BASELINE, "model=null"), "model=null: choose an option by its name: resnet18,"),
     "no group": ((*BASELINE, "schedule=null"), "schedule=null: must be a group of keys"),
     "no optimizer": ((*BASELINE, "optimizer=null"), "optimizer=null: choose an option by its name: adamw, sgd"),
@@ -134,7 +141,36 @@ MISTAKES = {
         (DIGITS, "+experiment=chimeramix_grid_direct", "mask.mix_size=64"),
         "mixer: mix_size (64) must be at most the 32 positions",
     ),
+    "mixer of another generator": ((*BASELINE, "mixer=glico"), "mixer: needs a generator", "choose generator=glico"),
+    "no rate": ((*BASELINE, "~optimizer.lr"), "optimizer.lr is missing: add optimizer.lr=VALUE"),
+    "whole optimizer": ((*BASELINE, "optimizer._partial_=false"), "optimizer._partial_=false: must be true"),
+    "part of a model": ((*BASELINE, "+model._partial_=true"), "model._partial_=true: must be false"),
+    "no seconds": ((*BASELINE, "monitor.checkpoint_seconds=nan"), "checkpoint_seconds=nan: must be a number"),
+    "square beyond the image": ((*BASELINE, "erase=cutout", "erase.size=33"), "erase: size must be at most", "got 33"),
+    "wavelets beyond the image": ((DIGITS, "+experiment=scattering", "model.scales=10"), "model: images of 32 x 32"),
+    "epochs without end": (
+        (*BASELINE, "epochs=1000000000000"),
+        "epochs=1000000000000: these are",
+        "at most 100,000,000",
+    ),
+    "epoch without end": ((*BASELINE, "epoch_labels_per_class=1000000000000"), "epoch_labels_per_class so that"),
+    # What names a folder or stands in a table.
+    "no folder": ((*BASELINE, "machine.runs_dir="), "machine.runs_dir=: must not be empty"),
+    "no name": ((*BASELINE, "dataset.name="), "dataset.name=: must not be empty"),
+    "dots": ((*BASELINE, "dataset.name=.."), "dataset.name=..: must be", "without a dot in front"),
+    "folders for a name": ((*BASELINE, "dataset.name=a/b"), "dataset.name=a/b: must be", "without slashes"),
+    "endless name": ((*BASELINE, f"dataset.name={'a' * 101}"), "must be at most 100 characters"),
+    "two lines": ((*BASELINE, "method='a\nb'"), "method='a\\nb': must be one line"),
+    "no UTF-8": ((*BASELINE, "method=a\udcff"), "method=a\\udcff: not of the form KEY=VALUE"),
+    # More memory than any machine has.
+    "wide model": ((*BASELINE, "model.width=1000000"), "model: would take more than", "choose a smaller one"),
+    "batch of a wide model": (
+        (*BASELINE, "model.width=64", "batch_size=1000000", "epoch_labels_per_class=1000000"),
+        "model and batch_size: would take more than",
+    ),
+    "large images": ((*BASELINE, "dataset.image_size=1000000"), "images of 1000000 pixels: would take more than"),
     # The machine.
+    "threads": ((*BASELINE, "machine.threads=100000"), "machine.threads=100000: must be at most", "4 for each CPU"),
     "device": ((*BASELINE, "machine.device=gpu"), "machine.device=gpu: choose auto, cpu, cuda"),
     "no generator trained": (GRID, "needs the generator", "there is none", "train_generator.py +dataset=demo/digits"),
     # Sweeps: before any job starts, or even the sweep's folder is made.

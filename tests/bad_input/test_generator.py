@@ -14,7 +14,7 @@ MISTAKES = {
     "no epochs": ((*GRID, "generator.epochs=0"), "generator", "epochs", "must be at least 1"),
     "type": ((*GRID, "generator.epochs=many"), "generator.epochs=many: must be a whole number"),
     "fraction": ((*GRID, "generator.batch_size=0.5"), "generator.batch_size=0.5: must be a whole number"),
-    "list": ((*GRID, "generator.optimizer.betas=[a,b]"), "generator.optimizer.betas=", "must be a list of numbers"),
+    "list": ((*GRID, "generator.optimizer.betas=[a,b]"), "generator.optimizer.betas=", "must be a list of 2 numbers"),
     "part": ((*GRID, "generator.perceptual=null"), "generator.perceptual is not set"),
     "size": ((*GRID, "generator.image_size=66"), "multiple of 4", "got 66", "set generator.image_size=68"),
     "small size": ((*GRID, "generator.image_size=16"), "at least 32, got 16", "set generator.image_size=32"),
@@ -33,6 +33,19 @@ MISTAKES = {
         (DIGITS, "+experiment=chimeramix_segmentation", "mask.scale=-1"),
         "scale must be positive",
     ),
+    "one superpixel": (
+        (DIGITS, "+experiment=chimeramix_segmentation", "mask.segment_size=1"),
+        "segment_size=1 leaves no room for two superpixels",
+    ),
+    "large superpixels": (
+        (DIGITS, "+experiment=chimeramix_segmentation", "mask.segment_size=5000000"),
+        "superpixels of mask.segment_size=5000000: would take more than",
+    ),
+    "levels": ((*GRID, "generator.perceptual.levels=20"), "generator.perceptual: a side of 32 pixels", "levels=20"),
+    "list of one": ((*GRID, "generator.optimizer.betas=[0.5]"), "betas=[0.5]: must be a list of 2 numbers"),
+    "wide": ((*GRID, "generator.features=1000000"), "generator: would take more than", "choose a smaller one"),
+    "large images": ((*GRID, "generator.image_size=1000000"), "images of generator.image_size=1000000: would take"),
+    "epochs without end": ((*GRID, "generator.epochs=1000000000000"), "generator.epochs=1000000000000: these are"),
     "alone in its class": (
         (*GRID, "max_labels_per_class=1", "generator.include_self=false"),
         "generator: include_self=false needs at least two samples",
