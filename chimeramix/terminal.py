@@ -2,6 +2,7 @@
 
 import logging
 import sys
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -12,6 +13,9 @@ _LEAST = 24  # characters that a column of words keeps, if it has as many
 
 def set_up_logging() -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s", force=True)
+    # What a library thinks of an image's metadata or of its own font cache is nothing that a user could mend.
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module=r"PIL\.")
     logging.raiseExceptions = False  # no traceback for a log line that a full disk does not take
 
 

@@ -28,10 +28,13 @@ class Cutout:
             raise ValueError(f"size must be at least 1, got {size}")
         self.size = size
 
+    def check(self, image_size: int) -> None:
+        """Raises `ValueError` for a square larger than the images, which would often leave nothing of them."""
+        if self.size > image_size:
+            raise ValueError(f"size must be at most the image's {image_size} pixels, got {self.size}")
+
     def __call__(self, images: Tensor, rng: RandomStream) -> Tensor:
         batch, _, height, width = images.shape
-        if self.size > min(height, width):
-            raise ValueError(f"size must be at most the image's {min(height, width)} pixels, got {self.size}")
         top = rng.integers(height, batch) - self.size // 2
         left = rng.integers(width, batch) - self.size // 2
         size = torch.full_like(top, self.size)

@@ -41,11 +41,16 @@ GIVEN_BY_THE_RUN: dict[str, tuple[str, ...]] = {
 _SHARED_GROUPS = ("mask", "generator")
 
 
-def did_you_mean(word: str, candidates: Iterable[str]) -> str:
+def did_you_mean(word: str, candidates: Iterable[str], within: str = "") -> str:
     """`; did you mean X?`, or nothing where no candidate is close.
 
     Words may be paths (`optimizer.lr`, `demo/digits`): one that ends alike is what was meant, whatever comes before.
+
+    Args:
+        within: how the word begins and what is meant must begin; it says nothing of how close the rest is.
     """
+    word = word.removeprefix(within)
+    candidates = [candidate.removeprefix(within) for candidate in candidates if candidate.startswith(within)]
     by_end: dict[str, list[str]] = {}
     for candidate in candidates:
         by_end.setdefault(_end(candidate), []).append(candidate)
@@ -55,7 +60,7 @@ def did_you_mean(word: str, candidates: Iterable[str]) -> str:
         close = difflib.get_close_matches(word, [path for paths in by_end.values() for path in paths], n=1)
         if not close and (end := difflib.get_close_matches(_end(word), by_end, n=1)):
             close = difflib.get_close_matches(word, by_end[end[0]], n=1, cutoff=0)
-    return f"; did you mean {close[0]}?" if close else ""
+    return f"; did you mean {within}{close[0]}?" if close else ""
 
 
 def _end(path: str) -> str:
@@ -144,7 +149,7 @@ def check_types(node: Any, path: str) -> None:
         if key in given:
             raise UserError(f"{path}.{key} is decided by the run: remove it")
         if key not in parameters:
-            suggestion = did_you_mean(f"{path}.{key}", [f"{path}.{name}" for name in parameters])
+            suggestion = did_you_mean(f"{path}.{key}", [f"{path}.{name}" for name in parameters], f"{path}.")
             raise UserError(f"unknown key {path}.{key}{suggestion}")
         _check_value(value, hints.get(key, Any), f"{path}.{key}", key)
     for name, parameter in parameters.items():

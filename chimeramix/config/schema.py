@@ -22,6 +22,7 @@ def key(
     choices: Sequence[Any] = (),
     least: float | None = None,
     most: float | None = None,
+    null: str = "",
 ) -> Any:
     """A key of the configuration.
 
@@ -32,9 +33,10 @@ def key(
         optional: left out of the identity while it has its default, so that a key added later changes no identity.
         choices: the values that it may have.
         least, most: the smallest and the largest value that it may have.
+        null: what null stands for, where a message should say so.
     """
     of_a_run = {"identity": identity, "stage": stage, "optional": optional}
-    of_its_value = {"choices": choices, "least": least, "most": most}
+    of_its_value = {"choices": choices, "least": least, "most": most, "null": null}
     return field(default=default, metadata=of_a_run | of_its_value)
 
 
@@ -119,7 +121,7 @@ class Config:
     dataset: Any = key()
     recipe: Recipe = field(default_factory=Recipe, metadata={"identity": False})  # what it sets is in the keys below
     method: str | None = key(None, identity=False)  # name in tables; null: the experiment's
-    max_labels_per_class: int | None = key(10, least=1)  # samples per class; null: all
+    max_labels_per_class: int | None = key(10, least=1, null="all samples")  # per class
     seed: int = key(0, least=0)  # weights, order, mixing
     split_seed: int = key(least=0)  # which samples are drawn
     epochs: int = key(stage="classifier", least=1)

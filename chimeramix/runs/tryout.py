@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from chimeramix.augment import Cutout
 from chimeramix.config.checks import as_user_error
 from chimeramix.config.schema import Config
 from chimeramix.data.views import Augment, Erase
@@ -34,9 +35,11 @@ def try_augment(augment: Augment, subset: Subset, group: str) -> None:
 
 
 def try_erase(erase: Erase | None, image_size: int) -> None:
-    """The same for an eraser."""
+    """The same for an eraser, which may have a word of its own on the images' size."""
     if erase is not None:
         with as_user_error("erase"):
+            if isinstance(erase, Cutout):
+                erase.check(image_size)
             erase(torch.zeros(1, 3, image_size, image_size), RandomStream(0))
 
 

@@ -56,8 +56,22 @@ MISTAKES = {
     "removed nested key": ((*BASELINE, "~machine.device"), "~machine.device: this key can't be removed"),
     "interpolation": ((*BASELINE, "epochs=${nothing}"), "epochs: Interpolation key 'nothing' not found"),
     "folder of options": ((*BASELINE, "--config-dir=absent"), "--config-dir=absent: no such folder"),
+    "sign in a folder": (
+        (*BASELINE, "machine.runs_dir=~/runs (1)"),
+        "runs_dir=~/runs (1): not of the form KEY=VALUE",
+        """if its value is a text, put it in quotes: 'machine.runs_dir="~/runs (1)"'""",
+    ),
+    "comma in a folder": ((*BASELINE, "machine.runs_dir=a,b"), """or a text: 'machine.runs_dir="a,b"'"""),
+    "equals in a folder": ((*BASELINE, "machine.runs_dir=a=b"), """put it in quotes: 'machine.runs_dir="a=b"'"""),
+    "of Hydra's": ((*BASELINE, "hydra.foo=1"), "unknown key hydra.foo"),
+    "of another group": ((*BASELINE, "loss.weight=1"), "unknown key loss.weight; loss has no keys"),
+    "of no group": ((*BASELINE, "optimizer.name=sgd"), "optimizer.name; optimizer has lr, momentum, nesterov, weight"),
+    "added to a group": ((*BASELINE, "+augment.colour=1"), "unknown key augment.colour"),
     # Types.
-    "text for a number": ((*BASELINE, "max_labels_per_class=five"), "max_labels_per_class=five: must be a whole"),
+    "text for a number": (
+        (*BASELINE, "max_labels_per_class=five"),
+        "=five: must be a whole number, or null for all samples",
+    ),
     "fraction": ((*BASELINE, "seed=1.5"), "seed=1.5: must be a whole number"),
     "null": ((*BASELINE, "seed=null"), "seed=null: must not be null"),
     "not a switch": ((*BASELINE, "rerun=maybe"), "rerun=maybe: must be true or false"),

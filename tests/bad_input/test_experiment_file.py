@@ -29,6 +29,22 @@ def test_mistakes_in_an_experiment_file(text, expected, refusal, tmp_path):
     assert expected in refusal("classifier", *words, "--cfg", "job")
 
 
+@pytest.mark.parametrize("text", ["seed: 3", "mixer: {alpha: 2}", "defaults: [override /mixer: mixup]\nmethod: My"])
+def test_an_experiment_without_its_first_line(text, refusal, tmp_path):
+    (tmp_path / "more" / "experiment").mkdir(parents=True)
+    (tmp_path / "more" / "experiment" / "foo.yaml").write_text(f"{text}\n")
+    line = refusal("classifier", "--config-dir", str(tmp_path / "more"), DIGITS, "+experiment=foo")
+    assert line == "experiment/foo.yaml: its first line must be: # @package _global_"
+
+
+def test_a_file_that_is_no_text(refusal, tmp_path):
+    (tmp_path / "more" / "experiment").mkdir(parents=True)
+    path = tmp_path / "more" / "experiment" / "foo.yaml"
+    path.write_bytes(b"\x89PNG\r\n\x00\xff")
+    line = refusal("classifier", "--config-dir", str(tmp_path / "more"), DIGITS, "+experiment=foo")
+    assert line == f"{path}: not a text file in UTF-8, as options are: replace or remove it"
+
+
 def test_the_mending_command_keeps_a_folder_of_options(refusal, tmp_path):
     (tmp_path / "more" / "experiment").mkdir(parents=True)
     (tmp_path / "more" / "experiment" / "foo.yaml").write_text("# @package _global_\ndefaults: [chimeramix_grid]\n")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.bad_input.words import image_folder
+from tests.bad_input.words import TINY, image_folder
 
 
 def _remove_class(root):
@@ -52,3 +52,13 @@ def test_a_folder_of_images_that_is_not_in_order(spoil, expected, refusal, tmp_p
 )
 def test_a_folder_of_images_that_is_missing(words, expected, refusal):
     assert expected in refusal("classifier", "+dataset=own/image_folder", *words)
+
+
+@pytest.mark.parametrize("name", [r"$\frac$", "日本", "x" * 200])
+def test_class_names_that_are_unusual_but_in_order(name, command, tmp_path):
+    root = image_folder(tmp_path / "images")
+    for part in ("train", "test"):
+        (root / part / "cat").rename(root / part / name)
+    words = ("+dataset=own/image_folder", f"dataset.root={root}", "dataset.image_size=16", "batch_size=2", *TINY)
+    status, _, lines = command("classifier", *words, "model=wideresnet_10_2", "model.width=1", "machine.workers=1")
+    assert (status, len(lines)) == (0, 3), lines
