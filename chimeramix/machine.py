@@ -13,6 +13,7 @@ import torch
 
 from chimeramix.errors import UserError
 
+_THREADS_PER_CPU = 4  # more can only slow a run down, and OpenMP ends the process where it can't start them
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -53,6 +54,8 @@ class Machine:
                 f"machine.compile={compile} needs a CUDA GPU, this run computes on {found.type}; choose true or false"
             )
         allotted = allotted_cpus()
+        if threads is not None and threads > (most := _THREADS_PER_CPU * (os.cpu_count() or 1)):
+            raise UserError(f"machine.threads={threads}: must be at most {most}, {_THREADS_PER_CPU} for each CPU")
         if threads is None and allotted is not None and "OMP_NUM_THREADS" not in os.environ:
             threads = min(allotted, torch.get_num_threads())
         return cls(found, precision, compile, threads)

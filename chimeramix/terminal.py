@@ -2,6 +2,7 @@
 
 import logging
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -12,6 +13,9 @@ _LEAST = 24  # characters that a column of words keeps, if it has as many
 
 def set_up_logging() -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s", force=True)
+    # What a library thinks of an image's metadata or of its own font cache is nothing that a user could mend.
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module=r"PIL\.")
     logging.raiseExceptions = False  # no traceback for a log line that a full disk does not take
 
 
@@ -20,7 +24,8 @@ def exit_status(work: Callable[[], object]) -> int:
     try:
         work()
     except EXPECTED as error:
-        print(f"error: {one_line(error)}", file=sys.stderr)
+        line = one_line(error).encode(errors="backslashreplace").decode()  # file names need not be UTF-8
+        print(f"error: {line}", file=sys.stderr)
         return status_of(error)
     except Interrupted as stop:
         restarted = any(word.lstrip("+").startswith("rerun=") for word in sys.argv)

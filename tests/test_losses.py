@@ -169,7 +169,7 @@ def test_laplacian_loss_serves_training_after_inference_and_has_no_state():
 def test_laplacian_loss_refuses():
     with pytest.raises(ValueError, match="levels must be at least 1, got 0"):
         LaplacianPyramidLoss(0)
-    with pytest.raises(ValueError, match="a side of 8 pixels is too small for 3 levels: the last would have 2"):
+    with pytest.raises(ValueError, match="a side of 8 pixels is too small for levels=3: the last would have 2"):
         LaplacianPyramidLoss(3)(torch.zeros(1, 3, 64, 8), torch.zeros(1, 3, 64, 8))
     with pytest.raises(ValueError, match=r"must both be .*, got \[1, 3, 64, 64\] and \[3, 64, 64\]"):
         LaplacianPyramidLoss()(torch.zeros(1, 3, 64, 64), torch.zeros(3, 64, 64))

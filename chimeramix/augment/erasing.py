@@ -28,6 +28,11 @@ class Cutout:
             raise ValueError(f"size must be at least 1, got {size}")
         self.size = size
 
+    def check(self, image_size: int) -> None:
+        """Raises `ValueError` for a square larger than the images, which would often leave nothing of them."""
+        if self.size > image_size:
+            raise ValueError(f"size must be at most the image's {image_size} pixels, got {self.size}")
+
     def __call__(self, images: Tensor, rng: RandomStream) -> Tensor:
         batch, _, height, width = images.shape
         top = rng.integers(height, batch) - self.size // 2

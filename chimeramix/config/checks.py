@@ -11,16 +11,18 @@ import inspect
 import logging
 import math
 import re
-import types
-import typing
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Literal, Union
+from pathlib import Path
+from typing import Any
 
 from hydra.errors import InstantiationException
 from hydra.utils import get_object
 
-from chimeramix.errors import UserError
+from chimeramix.config.hints import choices_of, fits, hints_of, name_of, show
+from chimeramix.config.schema import GROUPS
+from chimeramix.errors import EXPECTED, Interrupted, UserError
 
 logging.getLogger("hydra.utils").disabled = True  # it logs the errors that are raised anyway
 
@@ -39,11 +41,16 @@ GIVEN_BY_THE_RUN: dict[str, tuple[str, ...]] = {
 _SHARED_GROUPS = ("mask", "generator")
 
 
-def did_you_mean(word: str, candidates: Iterable[str]) -> str:
+def did_you_mean(word: str, candidates: Iterable[str], within: str = "") -> str:
     """`; did you mean X?`, or nothing where no candidate is close.
 
     Words may be paths (`optimizer.lr`, `demo/digits`): one that ends alike is what was meant, whatever comes before.
+
+    Args:
+        within: how the word begins and what is meant must begin; it says nothing of how close the rest is.
     """
+    word = word.removeprefix(within)
+    candidates = [candidate.removeprefix(within) for candidate in candidates if candidate.startswith(within)]
     by_end: dict[str, list[str]] = {}
     for candidate in candidates:
         by_end.setdefault(_end(candidate), []).append(candidate)
@@ -53,7 +60,7 @@ def did_you_mean(word: str, candidates: Iterable[str]) -> str:
         close = difflib.get_close_matches(word, [path for paths in by_end.values() for path in paths], n=1)
         if not close and (end := difflib.get_close_matches(_end(word), by_end, n=1)):
             close = difflib.get_close_matches(word, by_end[end[0]], n=1, cutoff=0)
-    return f"; did you mean {close[0]}?" if close else ""
+    return f"; did you mean {within}{close[0]}?" if close else ""
 
 
 def _end(path: str) -> str:
@@ -85,12 +92,25 @@ def check_values(section: Any, prefix: str = "") -> None:
         if dataclasses.is_dataclass(value):
             check_values(value, f"{path}.")
             continue
-        least, choices = field.metadata.get("least"), field.metadata.get("choices")
-        if least is not None and value is not None and not value >= least:  # NaN is not
+        least, most, choices = (field.metadata.get(name) for name in ("least", "most", "choices"))
+        _check_text(value, path)
+        if isinstance(value, float) and math.isnan(value):
+            raise UserError(f"{path}={value}: must be a number")
+        if least is not None and value is not None and value < least:
             raise UserError(f"{path}={value}: must {'be at least 1' if least else 'not be negative'}")
+        if most is not None and value is not None and value > most:
+            raise UserError(f"{path}={value}: must be at most {most:,}")
         if choices and not any(value is choice or value == choice for choice in choices):
-            shown = [_show(choice) for choice in choices]
-            raise UserError(f"{path}={_show(value)}: must be {' or '.join(shown)}{did_you_mean(str(value), shown)}")
+            shown = [show(choice) for choice in choices]
+            raise UserError(f"{path}={show(value)}: must be {' or '.join(shown)}{did_you_mean(str(value), shown)}")
+
+
+def _check_text(value: Any, path: str) -> None:
+    """Refuses an empty text, line breaks, and what is no UTF-8: texts name files and stand in tables."""
+    if isinstance(value, str) and not value.strip():
+        raise UserError(f"{path}={value}: must not be empty")
+    if isinstance(value, str) and not value.isprintable():
+        raise UserError(f"{path}={value!r}: must be one line of printable characters")
 
 
 def target_of(node: dict[str, Any], path: str) -> Callable[..., Any]:
@@ -112,29 +132,37 @@ def parameters_of(target: Callable[..., Any]) -> Mapping[str, inspect.Parameter]
 def check_types(node: Any, path: str) -> None:
     """Checks a group and the groups nested in it. Raises `UserError` naming the key, its value and the remedy."""
     if not isinstance(node, dict) or "_target_" not in node:
-        raise UserError(f"{path}={_show(node)}: must be a group of keys that names its class as {path}._target_")
+        raise UserError(f"{path}={show(node)}: must be a group of keys that names its class as {path}._target_")
     target = target_of(node, path)
     # The mixers of a chain are given what any mixer is.
     given = GIVEN_BY_THE_RUN.get(re.sub(r"^mixer(\.mixers\.\w+)+$", "mixer", path), ())
     parameters = {name: p for name, p in parameters_of(target).items() if name not in given}
-    hints = _hints(target)
+    hints = hints_of(target)
+    partial = node.get("_partial_", False)
+    if "params" in given and partial is not True:
+        raise UserError(f"{path}._partial_={show(partial)}: must be true, because the run hands over the parameters")
+    if partial and path in GROUPS and "params" not in given:
+        raise UserError(f"{path}._partial_={show(partial)}: must be false or left out")
     for key, value in node.items():
         if key.startswith("_") and key.endswith("_"):
             continue
         if key in given:
             raise UserError(f"{path}.{key} is decided by the run: remove it")
         if key not in parameters:
-            suggestion = did_you_mean(f"{path}.{key}", [f"{path}.{name}" for name in parameters])
+            suggestion = did_you_mean(f"{path}.{key}", [f"{path}.{name}" for name in parameters], f"{path}.")
             raise UserError(f"unknown key {path}.{key}{suggestion}")
         _check_value(value, hints.get(key, Any), f"{path}.{key}", key)
     for name, parameter in parameters.items():
         variable = parameter.kind in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
         required = parameter.default is inspect.Parameter.empty and not variable
-        if required and name not in node and not node.get("_partial_"):
+        # A library's own rate would stand in for the recipe's in silence.
+        required = (required and not node.get("_partial_")) or (name == "lr" and "params" in given)
+        if required and name not in node:
             raise UserError(f"{path}.{name} is missing: add {path}.{name}=VALUE")
 
 
 def _check_value(value: Any, hint: Any, path: str, key: str) -> None:
+    _check_text(value, path)
     if isinstance(value, dict) and "_target_" in value:
         check_types(value, path)
     elif isinstance(value, list) and any(isinstance(item, dict) for item in value):
@@ -143,89 +171,35 @@ def _check_value(value: Any, hint: Any, path: str, key: str) -> None:
     elif isinstance(value, dict) and any(isinstance(item, dict) for item in value.values()):
         for name, item in value.items():
             check_types(item, f"{path}.{name}")
-    elif not _fits(value, hint):
-        if value is None and not _choices(hint):
+    elif not fits(value, hint):
+        if value is None and not choices_of(hint):
             other = f" or choose one with {key}=NAME" if key in _SHARED_GROUPS else ""
             raise UserError(f"{path} is not set: set {path}=VALUE{other}")
-        raise UserError(f"{path}={_show(value)}: must be {_name(hint)}{did_you_mean(str(value), _choices(hint))}")
+        raise UserError(f"{path}={show(value)}: must be {name_of(hint)}{did_you_mean(str(value), choices_of(hint))}")
 
 
 @contextmanager
 def as_user_error(path: str) -> Iterator[None]:
-    """Turns a constructor's `ValueError` into a `UserError` that names the group."""
+    """Turns what a constructor raises into a `UserError` that names the group.
+
+    A `ValueError` is a part's own word on a setting; anything else is told with the line where it happened, which
+    whoever writes a part needs.
+    """
     try:
         yield
-    except InstantiationException as error:
-        cause = error.__cause__
+    except (*EXPECTED, Interrupted):
+        raise
+    except Exception as error:
+        cause = error.__cause__ if isinstance(error, InstantiationException) and error.__cause__ else error
         if isinstance(cause, UserError):
             raise cause from None
-        if isinstance(cause, ValueError):
-            nested = str(error).rsplit("full_key: ", 1)[-1].strip() if "full_key: " in str(error) else ""
-            raise UserError(_place(".".join(part for part in (path, nested) if part), cause)) from error
-        raise
-    except ValueError as error:
-        raise UserError(_place(path, error)) from error
+        nested = str(error).rsplit("full_key: ", 1)[-1].strip() if "full_key: " in str(error) else ""
+        raise UserError(_place(".".join(part for part in (path, nested) if part), cause)) from error
 
 
-def _place(path: str, error: ValueError) -> str:
-    text = str(error)
+def _place(path: str, error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    if not isinstance(error, ValueError):
+        *_, last = traceback.extract_tb(error.__traceback__)
+        text = f"{type(error).__name__}: {text} ({Path(last.filename).name}, line {last.lineno})"
     return text if text.startswith(f"{path}.") else f"{path}: {text}"
-
-
-@functools.cache
-def _hints(target: Any) -> dict[str, Any]:
-    function = target.__init__ if inspect.isclass(target) else target
-    try:
-        return typing.get_type_hints(function)
-    except Exception:  # a library's annotations may name what is not importable at run time
-        return {}
-
-
-def _fits(value: Any, hint: Any) -> bool:
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if hint is Any:
-        return True
-    if origin in (Union, types.UnionType):
-        return any(_fits(value, argument) for argument in arguments)
-    if origin is Literal:
-        return value in arguments
-    if hint is type(None):
-        return value is None
-    if hint is bool:
-        return isinstance(value, bool)
-    if hint is int:
-        return isinstance(value, int) and not isinstance(value, bool)
-    if hint is float:
-        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    if hint is str:
-        return isinstance(value, str)
-    if origin in (list, tuple, Sequence, Iterable):
-        inner = arguments[0] if arguments else Any
-        return isinstance(value, list | tuple) and all(_fits(item, inner) for item in value)
-    return isinstance(value, dict)  # objects come as nested groups
-
-
-def _choices(hint: Any) -> list[str]:
-    if typing.get_origin(hint) is Literal:
-        return [str(argument) for argument in typing.get_args(hint)]
-    return [choice for argument in typing.get_args(hint) for choice in _choices(argument)]
-
-
-def _name(hint: Any) -> str:
-    words = {int: "a whole number", float: "a number", bool: "true or false", str: "a text", type(None): "null"}
-    if hint in words:
-        return words[hint]
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if origin is Literal:
-        return " or ".join(str(argument) for argument in arguments)
-    if origin in (Union, types.UnionType):
-        # What a configuration can hold comes first; PyTorch's optimisers would take tensors, too.
-        plain = [argument for argument in arguments if not inspect.isclass(argument) or argument in words]
-        return " or ".join(_name(argument) for argument in plain or arguments)
-    if origin in (list, tuple, Sequence, Iterable) and arguments:
-        return f"a list of {_name(arguments[0]).removeprefix('a ')}s"
-    return getattr(hint, "__name__", str(hint))
-
-
-def _show(value: Any) -> str:
-    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

@@ -6,6 +6,7 @@ what each of them is needed for stands beside it.
 
 import argparse
 import dataclasses
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -35,7 +36,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from chimeramix.config.checks import check_types, check_values, did_you_mean, resolve_stages
-from chimeramix.config.messages import CompositionError, options_of
+from chimeramix.config.messages import CompositionError, options_of, quoted
 from chimeramix.config.schema import CLASSIFIER_RECIPE, GROUPS, OPTIONAL_GROUPS, Config
 from chimeramix.config.settings import Settings, typed
 from chimeramix.errors import UserError
@@ -133,7 +134,9 @@ def parse(word: str) -> Override:
         override = OverridesParser.create(config_loader=loader).parse_overrides([word])[0]
     except HydraException as error:
         reason = str(error).split("\nSee ")[0].splitlines()[-1].split(" expecting ")[0]
-        raise UserError(f"{word}: not of the form KEY=VALUE ({reason})") from error
+        known = re.fullmatch(r"[+~]*[\w./@]+=[^\[\]{}'\"]+", word)  # but for a sign in its value
+        remedy = f"; if its value is a text, put it in quotes: {quoted(word)}" if known else ""
+        raise UserError(f"{word}: not of the form KEY=VALUE ({reason.strip()}){remedy}") from error
     if not override.key_or_group:
         raise UserError(f"{word}: not of the form KEY=VALUE")
     return override
@@ -176,12 +179,19 @@ def _hint(key: str, tree: Tree, overrides: list[str]) -> str:
     except HydraException:  # the key is in the experiment's own file
         config = compose(tree.root, [word for word in choices if not word.startswith("+experiment=")])
     head, *rest = key.split(".")
+    if head == "hydra":  # has its own tree
+        return ""
     if rest and head in groups and config[head] is None:
         options = ", ".join(options_of(head, [CONFIG_DIR]))
         return f"; there is no {head} here: choose one with {head}=NAME ({options}) or an experiment that has one"
     # The recipe's keys are suggested for the recipe's only, and a generator's command has none of the classifier's.
     hidden = {"recipe", *(CLASSIFIER_RECIPE if tree.role == "generator" else ())} - {head}
-    return did_you_mean(key, [path for path in _paths(config) if path.split(".")[0] not in hidden])
+    paths = [path for path in _paths(config) if path.split(".")[0] not in hidden]
+    if rest and head in config:  # what is meant is in that group
+        near = did_you_mean(key, paths, f"{head}.")
+        own = [path.removeprefix(f"{head}.") for path in paths if re.fullmatch(rf"{head}\.\w+", path)]
+        return near or f"; {head} has {', '.join(own) or 'no keys'}"
+    return did_you_mean(key, paths)
 
 
 def _paths(node: DictConfig, prefix: str = "") -> Iterator[str]:

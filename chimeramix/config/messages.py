@@ -4,11 +4,14 @@ Both libraries say what they need in several lines, of which some are about thei
 wording of the release that is installed.
 """
 
+import dataclasses
 import re
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
 from chimeramix.config.checks import did_you_mean
+from chimeramix.config.schema import Config
 
 # What OmegaConf says of a value that does not fit, and what to say instead.
 _REMEDIES = (
@@ -43,15 +46,23 @@ class CompositionError:
             self.line = _describe_missing(asked, getattr(error, "options", None) or [], folders)
         else:
             self.line = self._describe(folders)
+            if isinstance(error, UnicodeDecodeError) and (binary := _first_unreadable(folders)):
+                self.line = f"{binary}: not a text file in UTF-8, as options are: replace or remove it"
 
     def _describe(self, folders: Sequence[Path]) -> str:
         if ambiguous := self._find(r"Ambiguous value for argument '([^']+)'"):
             name, _, values = ambiguous.partition("=")
-            return f"{ambiguous}: several values; add --multirun to sweep over them, or write a list: {name}=[{values}]"
+            return (
+                f"{ambiguous}: several values; add --multirun to sweep over them, or write a list: {name}=[{values}], "
+                f"or a text: {quoted(ambiguous)}"
+            )
         if self._text.startswith("while "):
             return f"not valid YAML: {self._text}"
         file = self._find(r"In '([^']+)'")
         where = f"{file}.yaml: " if file else ""
+        option = re.fullmatch(r"(dataset|experiment)/.+", file or "")
+        if option and re.search(rf"(Key '|Could not override '[^']*@){option[1]}\b", self._text):
+            return f"{where}its first line must be: # @package _global_"
         if key := self._find(r"Could not override '([^']+)'\. No match in the defaults list"):
             groups = [path.name for folder in folders for path in folder.iterdir() if path.is_dir()]
             return f"{where}there is no config group {key}{did_you_mean(key, groups)}"
@@ -65,12 +76,34 @@ class CompositionError:
         for symptom, remedy in _REMEDIES:
             if symptom in self._cause and subject:
                 value = self._find(r"Value '([^']*)'") if file else None
-                return f"{where}{subject}{'' if value is None else f'={value}'}: {remedy}"
+                return f"{where}{subject}{'' if value is None else f'={value}'}: {remedy}{_or_null(subject)}"
         return re.split(r" full_key: | object_type=| See https?://", self._text)[0].rstrip(". ")
 
     def _find(self, pattern: str) -> str | None:
         found = re.search(pattern, self._text)
         return found.group(1) if found else None
+
+
+def quoted(word: str) -> str:
+    """KEY=VALUE as a shell takes it where the value is a text with signs that mean something to Hydra."""
+    key, _, value = word.partition("=")
+    text = value.replace("\\", "\\\\").replace('"', '\\"')
+    return shlex.quote(f'{key}="{text}"')
+
+
+def _or_null(subject: str) -> str:
+    stands_for = {field.name: field.metadata.get("null") for field in dataclasses.fields(Config)}
+    meaning = stands_for.get(subject.partition("=")[0])
+    return f", or null for {meaning}" if meaning else ""
+
+
+def _first_unreadable(folders: Sequence[Path]) -> Path | None:
+    for path in (path for folder in folders for path in sorted(folder.rglob("*.yaml"))):
+        try:
+            path.read_text(encoding="utf-8")
+        except ValueError:
+            return path
+    return None
 
 
 def options_of(group: str, folders: Sequence[Path]) -> list[str]:

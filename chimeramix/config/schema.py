@@ -21,6 +21,8 @@ def key(
     optional: bool = False,
     choices: Sequence[Any] = (),
     least: float | None = None,
+    most: float | None = None,
+    null: str = "",
 ) -> Any:
     """A key of the configuration.
 
@@ -30,10 +32,12 @@ def key(
         stage: `classifier` for what a generator's training does not read: not part of its identity.
         optional: left out of the identity while it has its default, so that a key added later changes no identity.
         choices: the values that it may have.
-        least: the smallest value that it may have.
+        least, most: the smallest and the largest value that it may have.
+        null: what null stands for, where a message should say so.
     """
-    metadata = {"identity": identity, "stage": stage, "optional": optional, "choices": choices, "least": least}
-    return field(default=default, metadata=metadata)
+    of_a_run = {"identity": identity, "stage": stage, "optional": optional}
+    of_its_value = {"choices": choices, "least": least, "most": most, "null": null}
+    return field(default=default, metadata=of_a_run | of_its_value)
 
 
 @dataclass
@@ -74,7 +78,9 @@ class MachineConfig:
     runs_dir: str = "runs"  # run folders
     # of an operation on the CPU; null: as many as the process or its Slurm job may use
     threads: int | None = key(None, least=1)
-    workers: int = key(4, least=1)  # threads that decode images, processes that compute superpixels of large subsets
+    workers: int = key(
+        4, least=1, most=1024
+    )  # threads that decode images, processes that compute superpixels of large subsets
     mirror: str | None = None  # address or folder in front of the archives' file names, instead of the official one
 
 
@@ -115,7 +121,7 @@ class Config:
     dataset: Any = key()
     recipe: Recipe = field(default_factory=Recipe, metadata={"identity": False})  # what it sets is in the keys below
     method: str | None = key(None, identity=False)  # name in tables; null: the experiment's
-    max_labels_per_class: int | None = key(10, least=1)  # samples per class; null: all
+    max_labels_per_class: int | None = key(10, least=1, null="all samples")  # per class
     seed: int = key(0, least=0)  # weights, order, mixing
     split_seed: int = key(least=0)  # which samples are drawn
     epochs: int = key(stage="classifier", least=1)

@@ -1,5 +1,6 @@
 """One image file of any usual kind, decoded to a square of 8-bit RGB."""
 
+import re
 from pathlib import Path
 from typing import Literal
 
@@ -30,8 +31,11 @@ def read_image(path: Path, size: int, resize: Resize) -> np.ndarray:
     """
     try:
         with Image.open(path) as image:
-            if image.mode not in EIGHT_BIT_MODES:
-                raise UserError(f"{path} has pixels of mode {image.mode}, not 8 bits: convert it to an 8-bit image")
+            # PIL has no colour mode of 16 bits: it cuts such pixels to their upper 8, and only the tiles tell.
+            cut = any(re.search(r";16[BLNS]", str(tile[3])) for tile in image.tile)
+            if image.mode not in EIGHT_BIT_MODES or cut:
+                kind = "16 bits a channel" if cut else f"pixels of mode {image.mode}, not 8 bits"
+                raise UserError(f"{path} has {kind}: convert it to an 8-bit image")
             rgb = _to_rgb(ImageOps.exif_transpose(image))
     except UserError:
         raise

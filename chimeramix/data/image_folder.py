@@ -107,6 +107,8 @@ class ImageFolder(Source):
             if missing:
                 names = ", ".join(sorted(missing))
                 raise UserError(f"{root / part} has classes that {root / other} lacks: {names}; add or remove them")
+        if len(train) < 2:
+            raise UserError(f"{root / 'train'} has a single class, {next(iter(train))}: a classifier needs two or more")
         return root, train, test
 
 
@@ -154,11 +156,14 @@ def _list_classes(part: Path) -> Listing:
     for folder in _entries(part):
         if not folder.is_dir():
             raise UserError(f"{folder} is not in a class folder: move it to {part}/CLASS or remove it")
+        if not folder.name.isprintable():  # tables and records could not hold it
+            raise UserError(f"{folder.name!r} in {part}: a class needs a printable UTF-8 name, so rename the folder")
         listing[folder.name] = _entries(folder)
         if not listing[folder.name]:
             raise UserError(f"{folder} has no images: add some or remove the folder")
         for path in listing[folder.name]:
-            if path.suffix.lower() not in SUFFIXES or path.is_dir():
+            # A pipe or a device would never end; a link to nothing is told when its size is asked for.
+            if path.suffix.lower() not in SUFFIXES or (not path.is_file() and path.exists()):
                 kinds = " ".join(sorted(suffix[1:] for suffix in SUFFIXES))
                 raise UserError(f"{path} is not an image file ({kinds}): convert, move or remove it")
     if not listing:

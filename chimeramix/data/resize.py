@@ -29,4 +29,7 @@ def resize(images: Tensor, size: int) -> Tensor:
         return images
     if not len(images):  # interpolate refuses empty batches
         return images.new_empty((0, images.shape[1], size, size))
+    if size == 1:  # torch 2.15 takes bytes of 1 x 1 pixel for another layout, and fails
+        pixel = interpolate(images.float(), size=(1, 1), mode="bilinear", align_corners=False, antialias=True)
+        return pixel.round().clamp(0, 255).byte()
     return interpolate(images, size=(size, size), mode="bilinear", align_corners=False, antialias=True)

@@ -8,12 +8,14 @@ from torch import Tensor
 
 from chimeramix.data.resize import resize
 
+_LONGEST_NAME = 100
+
 
 class Source:
     """The settings that every data source takes.
 
     Args:
-        name: Name of the data set, for messages and run directories.
+        name: Name of the data set, for messages and run folders; at most 100 characters, without slashes.
         image_size: Side S of the square images that are handed out, at least 1.
         mean: Three channel means, on the scale on which pixels are 0..1; used after augmentation.
         std: Three channel standard deviations, above 0, on the same scale.
@@ -35,6 +37,11 @@ class Source:
         mirror: str | None = None,
         workers: int = 4,
     ) -> None:
+        if name.startswith(".") or set(name) & set("/\\") or len(name) > _LONGEST_NAME:
+            raise ValueError(
+                f"dataset.name={name}: must be at most {_LONGEST_NAME} characters, without slashes and without a dot "
+                "in front: folders are named after it"
+            )
         if image_size < 1:
             raise ValueError(f"dataset.image_size must be at least 1, got {image_size}")
         if len(mean) != 3 or len(std) != 3:

@@ -52,7 +52,7 @@ class LaplacianPyramidLoss(nn.Module):
                 "output and target must both be [batch, channels, height, width], "
                 f"got {list(output.shape)} and {list(target.shape)}"
             )
-        self._check_size(min(output.shape[-2:]))
+        self.check(min(output.shape[-2:]))
         with torch.autocast(output.device.type, enabled=False):
             dtype = at_least_float32(output)
             difference = output.to(dtype) - target.to(dtype)
@@ -65,13 +65,14 @@ class LaplacianPyramidLoss(nn.Module):
                 difference = reduced
             return loss
 
-    def _check_size(self, side: int) -> None:
+    def check(self, side: int) -> None:
+        """Raises `ValueError` for images of which a level would be too small to be blurred."""
         smallest = side
         for _ in range(self.levels - 1):
             smallest = (smallest + 1) // 2
         if smallest < _SMALLEST:
             raise ValueError(
-                f"a side of {side} pixels is too small for {self.levels} levels: the last would have {smallest}, "
+                f"a side of {side} pixels is too small for levels={self.levels}: the last would have {smallest}, "
                 f"less than the {_SMALLEST} that the blur needs"
             )
 

@@ -36,6 +36,10 @@ class Segmentation:
             )
         if self.size is not None and self.size < 1:
             raise ValueError(f"segment_size must be at least 1, got {self.size}")
+        if self.size is not None and self.size**2 < 2 * self.min_size:
+            raise ValueError(
+                f"segment_size={self.size} leaves no room for two superpixels of min_size={self.min_size} pixels"
+            )
 
 
 class SegmentMask:

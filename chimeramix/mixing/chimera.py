@@ -111,7 +111,7 @@ class ChimeraMix(Mixer):
     @classmethod
     def check_generator(cls, generator: object) -> None:
         if not hasattr(generator, "encode"):
-            raise ValueError("this generator has no features to mix: choose one that has, with generator=chimera")
+            raise ValueError("needs a generator with features to mix: choose generator=chimera")
 
     def check(self, image_size: int) -> None:
         self.mask.check(self.generator.image_size // 4)

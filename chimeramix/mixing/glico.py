@@ -72,7 +72,7 @@ class GLICO(Mixer):
     @classmethod
     def check_generator(cls, generator: object) -> None:
         if not hasattr(generator, "codes"):
-            raise ValueError("this generator has no latent codes: choose one that has, with generator=glico")
+            raise ValueError("needs a generator with latent codes: choose generator=glico")
 
     def check(self, image_size: int) -> None:
         if self.generator.image_size != image_size:

@@ -49,7 +49,7 @@ class SuperMix(Mixer):
     @classmethod
     def check_generator(cls, generator: object) -> None:
         if not hasattr(generator, "draw"):
-            raise ValueError("this generator has no stored mixtures: choose one that has, with generator=supermix")
+            raise ValueError("needs a generator with stored mixtures: choose generator=supermix")
 
     def check(self, image_size: int) -> None:
         if self.count == 0:

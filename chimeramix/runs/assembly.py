@@ -10,7 +10,7 @@ from chimeramix.config.settings import Settings
 from chimeramix.data.loader import EpochLoader
 from chimeramix.data.segments import SubsetSegments
 from chimeramix.data.subset import TrainingImages, epoch_repeats
-from chimeramix.data.views import Augment, Normalize, Views
+from chimeramix.data.views import Normalize, Views
 from chimeramix.errors import UserError
 from chimeramix.machine import Machine, check_recordable
 from chimeramix.mixing import Identity, Mixer
@@ -18,13 +18,24 @@ from chimeramix.optimize import Optimisation
 from chimeramix.runs import build
 from chimeramix.runs.folder import RunFolder
 from chimeramix.runs.trained import trained_generator
-from chimeramix.streams import RandomStream, RunStreams
+from chimeramix.runs.tryout import (
+    check_generator,
+    check_images,
+    check_segments,
+    try_augment,
+    try_erase,
+    try_loss,
+    try_model,
+)
+from chimeramix.streams import RunStreams
 from chimeramix.training.classifier import ClassifierTraining
 from chimeramix.training.evaluation import Evaluator
 from chimeramix.training.generator import GeneratorTraining
 from chimeramix.training.loop import Training
 from chimeramix.training.mixmatch import MixMatchTraining
-from chimeramix.types import DataSource, Mask, Subset
+from chimeramix.types import DataSource, Mask
+
+_MOST_STEPS = 100_000_000  # a month at 25 ms each
 
 
 @dataclass(frozen=True)
@@ -69,12 +80,22 @@ class Parts:
 
 def parts_of(run: Run) -> Parts:
     """Whatever the run trains. Raises `UserError` for what does not fit, and for a missing generator."""
-    return generator_parts(run) if run.settings.role == "generator" else classifier_parts(run)
+    parts = generator_parts(run) if run.settings.role == "generator" else classifier_parts(run)
+    steps = parts.training.epochs * len(parts.training.loader)
+    if steps > _MOST_STEPS:
+        stage = "generator." if run.settings.role == "generator" else ""
+        raise UserError(
+            f"{stage}epochs={parts.training.epochs}: these are {steps:,} steps; set it or "
+            f"{stage}epoch_labels_per_class so that there are at most {_MOST_STEPS:,}"
+        )
+    return parts
 
 
 def generator_parts(run: Run) -> Parts:
     """A generator and the images, or pairs, that it trains on."""
     config, machine = run.settings.config, run.machine
+    check_generator(config, machine)
+    check_images(config, run.source.image_size, machine)
     generator = build.generator(config)
     check_recordable(machine.compile, "generator", generator)
     check_recordable(machine.compile, "generator.augment", generator.augment)
@@ -107,7 +128,10 @@ def classifier_parts(run: Run) -> Parts:
     """A classifier, its batches, mixer and test set."""
     config, machine, source, streams = run.settings.config, run.machine, run.source, run.streams
     network = None
+    check_images(config, source.image_size, machine)
     if build.needs_generator(config):
+        if config.generator is not None:
+            check_generator(config, machine)
         network = trained_generator(run.settings, run.generator, machine.device)
     data = TrainingImages.draw(source, config.max_labels_per_class, config.split_seed)
     augment = build.part(config, "augment")
@@ -115,17 +139,22 @@ def classifier_parts(run: Run) -> Parts:
     subset = data.subset(source.image_size)
     try_augment(augment, subset, "augment")
     erase = build.part(config, "erase")
+    try_erase(erase, source.image_size)
     normalize = _normalize(run)
     segments = _segments(run, data, source.image_size, build.mask_of(config.mixer))
     views = Views(subset.to(machine.device), augment, normalize, streams["augment"], segments, erase)
     num_classes = len(data.classes)
     mixer = build.mixer(config, views, streams, num_classes, network)
 
+    repeats = epoch_repeats(config.epoch_labels_per_class, data.smallest_class)
+    largest = min(config.batch_size, repeats * len(data.labels))
+    try_model(config, num_classes, source.image_size, largest, machine)
     model = build.model(config, num_classes).to(machine.device).to(memory_format=machine.memory_format)
     machine.compile_networks(model)
-    repeats = epoch_repeats(config.epoch_labels_per_class, data.smallest_class)
     loader = EpochLoader(views, config.batch_size, repeats, streams["order"])
-    loss = build.loss(config, num_classes).to(machine.device)
+    loss = build.loss(config, num_classes)
+    try_loss(loss, num_classes)
+    loss = loss.to(machine.device)
     with as_user_error("optimizer"):
         optimisation = Optimisation(
             [*model.parameters(), *loss.parameters()],
@@ -172,12 +201,6 @@ def check_procedure(mixer: Mixer) -> None:
         raise UserError("procedure mixes images itself: choose mixer=none, or no procedure")
 
 
-def try_augment(augment: Augment, subset: Subset, group: str) -> None:
-    """Augments one image, so that what can't work (a padding as large as the image) is said before training starts."""
-    with as_user_error(group):
-        augment(subset.images[:1], None, RandomStream(0))
-
-
 def _normalize(run: Run) -> Normalize:
     return Normalize(run.source.mean, run.source.std, run.machine.device)
 
@@ -186,6 +209,7 @@ def _segments(run: Run, data: TrainingImages, size: int, mask: Mask | None) -> S
     """The superpixels that a stage's mask needs."""
     if mask is None or mask.segmentation is None:
         return None
+    check_segments(len(data.labels), mask.segmentation.size or size, run.machine)
     return SubsetSegments(
         data.images,
         size,

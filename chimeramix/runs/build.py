@@ -80,8 +80,8 @@ def needs_generator(config: Config) -> bool:
     return any(_takes_generator(each) for each in _mixers(config.mixer))
 
 
-def check_generator(config: Config, network: nn.Module) -> None:
-    """Raises `UserError` for a network, trained or not, that the mixer can't use."""
+def check_generator(config: Config, network: nn.Module | None) -> None:
+    """Raises `UserError` for a network, trained or not, that the mixer can't use; or for none where it needs one."""
     with as_user_error("mixer"):
         for each in _mixers(config.mixer):
             if _takes_generator(each):

@@ -37,6 +37,7 @@ def trained_generator(settings: Settings, folder: RunFolder | None, device: torc
         UserError: with the command to type, where that generator is missing, unfinished or damaged.
     """
     if folder is None:
+        build.check_generator(settings.config, None)
         raise UserError("mixer needs a generator: choose one with generator=NAME, such as generator=chimera")
     # First, for what is wrong with the generator's own settings, and for a kind that the mixer can't use.
     network = build.generator(settings.config).network

@@ -58,7 +58,7 @@ def sweep(tree: Tree, overrides: list[str]) -> None:
         )
     if todo and launcher != "slurm":  # what the nodes of a cluster have is not known here
         machines = (run.settings.config.machine for run in todo if run.settings is not None)
-        for chosen in {(each.device, each.precision, each.compile) for each in machines}:
+        for chosen in {(each.device, each.precision, each.compile, each.threads) for each in machines}:
             Machine.choose(*chosen)
     if planned.nothing:
         train = "trains" if planned.nothing == 1 else "train"

@@ -13,7 +13,8 @@ from chimeramix.config.settings import Settings
 from chimeramix.data.views import Augment, Normalize, SameClassPartners, Views
 from chimeramix.machine import check_recordable
 from chimeramix.runs import build
-from chimeramix.runs.assembly import check_procedure, try_augment
+from chimeramix.runs.assembly import check_procedure
+from chimeramix.runs.tryout import check_generator, check_images, try_augment, try_erase, try_loss, try_model
 from chimeramix.streams import RunStreams
 from chimeramix.types import DataSource, Subset
 
@@ -32,6 +33,7 @@ class Trials:
     def run(self, settings: Settings, source: DataSource) -> None:
         """Builds a run's parts, on blank images. Raises `UserError`."""
         config = settings.config
+        check_images(config, source.image_size, None)
         per_class = config.max_labels_per_class or min(build.class_sizes(source) or [_PER_CLASS])
         blank = partial(_blank, per_class=min(per_class, _PER_CLASS))
         uses_generator = settings.role == "generator" or build.needs_generator(config)
@@ -57,6 +59,7 @@ def _blank(size: int, per_class: int) -> Subset:
 
 
 def _generator(config: Config, source: DataSource, blank: Blank) -> None:
+    check_generator(config, None)
     generator = build.generator(config)
     check_recordable(config.machine.compile, "generator", generator)
     check_recordable(config.machine.compile, "generator.augment", generator.augment)
@@ -105,10 +108,10 @@ def _part(group: str) -> Trial:
 
 _CLASSIFIER: dict[str, Trial] = {
     "augment": _augment,
-    "erase": _part("erase"),
+    "erase": lambda config, source, blank: try_erase(build.part(config, "erase"), source.image_size),
     "mixer": _mixer,
-    "model": lambda config, source, blank: build.model(config, _CLASSES),
-    "loss": lambda config, source, blank: build.loss(config, _CLASSES),
+    "model": lambda config, source, blank: try_model(config, _CLASSES, source.image_size, 1, None),
+    "loss": lambda config, source, blank: try_loss(build.loss(config, _CLASSES), _CLASSES),
     "optimizer": _optimizer,
     "schedule": _part("schedule"),
     "procedure": _part("procedure"),

@@ -4,7 +4,9 @@ matplotlib is imported when the first picture is drawn; its figures are used wit
 no global state is kept.
 """
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _MOST_WRITTEN_CLASSES = 25  # beyond that, class names on axes are not readable
+_LONGEST_NAME = 24  # characters of a class name that leave room for the picture
 
 
 def picture_path(folder: Path, epoch: int) -> Path:
@@ -23,6 +26,22 @@ def picture_path(folder: Path, epoch: int) -> Path:
     return folder / "pictures" / f"epoch_{epoch:04d}.png"
 
 
+@contextmanager
+def _names_as_they_are() -> Iterator[None]:
+    """Texts are drawn as they are written, a `$` too; where the font lacks a sign, a box stands for it."""
+    from matplotlib import rc_context
+
+    with rc_context({"text.parse_math": False}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from font")
+        yield
+
+
+def _short(name: str) -> str:
+    """A name of which beginning and end are left."""
+    return name if len(name) <= _LONGEST_NAME else f"{name[:15]}…{name[-8:]}"
+
+
+@_names_as_they_are()
 def draw_columns(columns: dict[str, Tensor], path: Path, title: str) -> None:
     """A table of images: a titled column each, a row per pair.
 
@@ -44,6 +63,7 @@ def draw_columns(columns: dict[str, Tensor], path: Path, title: str) -> None:
     _save(figure, path)
 
 
+@_names_as_they_are()
 def draw_confusion(confusion: Tensor, classes: Sequence[str], path: Path, title: str) -> None:
     """`[K, K]` counts, rows are labels; cells show the share of their row."""
     from matplotlib.figure import Figure
@@ -51,12 +71,13 @@ def draw_confusion(confusion: Tensor, classes: Sequence[str], path: Path, title:
     share = (confusion.double() / confusion.sum(1, keepdim=True).clamp(min=1)).numpy()
     count = len(classes)
     side = min(3 + 0.45 * count, 14)
+    names = list(map(_short, classes))
     figure = Figure(figsize=(side + 1, side), layout="constrained")
     axis = figure.subplots()
     image = axis.imshow(share, cmap="Blues", vmin=0, vmax=1)
     if count <= _MOST_WRITTEN_CLASSES:
-        axis.set_xticks(range(count), labels=list(classes), rotation=45, ha="right")
-        axis.set_yticks(range(count), labels=list(classes))
+        axis.set_xticks(range(count), labels=names, rotation=45, ha="right")
+        axis.set_yticks(range(count), labels=names)
         for row in range(count):
             for column in range(count):
                 colour = "white" if share[row, column] > 0.5 else "black"
@@ -69,6 +90,7 @@ def draw_confusion(confusion: Tensor, classes: Sequence[str], path: Path, title:
     _save(figure, path)
 
 
+@_names_as_they_are()
 def draw_curves(records: Sequence[dict[str, Any]], path: Path, title: str) -> None:
     """A classifier's accuracy and loss over epochs, from the records of `metrics.jsonl`."""
     from matplotlib.figure import Figure

@@ -1,4 +1,7 @@
+import os
 import shutil
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -126,6 +129,20 @@ def test_16_bits_and_floats_are_refused(root, pixels):
         folder(root).train().read([0, 1])
 
 
+def test_16_bit_colours_are_refused(root):
+    """PIL would cut them to 8 bits in silence, and writes none, so that the file is made by hand."""
+
+    def chunk(kind, content):
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    header = struct.pack(">IIBBBBB", 8, 8, 16, 2, 0, 0, 0)  # width, height, bits, RGB
+    rows = b"".join(b"\0" + bytes(8 * 6) for _ in range(8))
+    png = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    (root / "train" / "ant" / "zz.png").write_bytes(png)
+    with pytest.raises(UserError, match=r"zz\.png has 16 bits a channel: convert it"):
+        folder(root).train().read([0, 1])
+
+
 @pytest.mark.parametrize("suffix", ["png", "jpg", "gif", "bmp", "tif", "webp"])
 def test_a_truncated_file_is_named(root, suffix):
     path = root / "train" / "ant" / f"zz.{suffix}"
@@ -148,6 +165,38 @@ def test_clutter_is_ignored(root):
 def test_what_is_no_image_is_named(root):
     (root / "train" / "cat" / "notes.txt").touch()
     with pytest.raises(UserError, match=r"cat/notes\.txt is not an image file"):
+        folder(root).prepare()
+
+
+@pytest.mark.parametrize(
+    "put",
+    [
+        pytest.param(os.mkfifo, id="pipe"),
+        pytest.param(lambda path: path.symlink_to("/dev/zero"), id="device"),
+        pytest.param(lambda path: path.mkdir(), id="folder"),
+    ],
+)
+def test_what_is_no_file_is_named(put, root):
+    """A pipe would be waited for, and a device never end."""
+    put(root / "train" / "cat" / "zz.png")
+    with pytest.raises(UserError, match=r"cat/zz\.png is not an image file"):
+        folder(root).prepare()
+
+
+@pytest.mark.parametrize("name", [b"caf\xe9", b"two\nlines"])
+def test_class_names_can_be_written(name, root):
+    for part in ("train", "test"):
+        os.mkdir(os.path.join(os.fsencode(root), part.encode(), name))
+        save(root / part / os.fsdecode(name) / "a.png")
+    with pytest.raises(UserError, match=r"a class needs a printable UTF-8 name, so rename the folder") as error:
+        folder(root).prepare()
+    assert str(error.value).isprintable()
+
+
+def test_one_class_is_not_enough(root):
+    for part in ("train", "test"):
+        shutil.rmtree(root / part / "cat")
+    with pytest.raises(UserError, match=r"images/train has a single class, ant: a classifier needs two"):
         folder(root).prepare()
 
 

@@ -6,7 +6,7 @@ from PIL import Image
 from chimeramix.data.resize import resize
 
 
-@pytest.mark.parametrize(("height", "width", "size"), [(32, 32, 64), (96, 96, 32), (8, 8, 32), (50, 77, 32)])
+@pytest.mark.parametrize(("height", "width", "size"), [(32, 32, 64), (96, 96, 32), (8, 8, 32), (50, 77, 32), (8, 8, 1)])
 def test_agrees_with_pil(height, width, size):
     pixels = np.random.default_rng(0).integers(0, 256, (3, height, width, 3), dtype=np.uint8)
     expected = [np.asarray(Image.fromarray(p).resize((size, size), Image.Resampling.BILINEAR)) for p in pixels]
