@@ -4,7 +4,7 @@ import re
 import shlex
 from collections import defaultdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from chimeramix.errors import UserError
 from chimeramix.runs.commands import to_repeat, train_command
@@ -12,6 +12,9 @@ from chimeramix.runs.spec import identity_in, size_name, size_order
 from chimeramix.runs.state import RunStatus
 from chimeramix.sweep.plan import Cell, count_states, queue_of, read_plans, states_of
 from chimeramix.terminal import Table, Text, print_table
+
+if TYPE_CHECKING:
+    from chimeramix.config.sweep import Sweep
 
 _NAME = re.compile(r"(?P<dataset>.+)-n(?P<count>\d+|all)-(?P<method>.+)-s(?P<seed>\d+)-[0-9a-f]{12}")
 _MOST_TOLD = 40
@@ -55,23 +58,39 @@ def cells_of_command(runs: Path, words: list[str]) -> tuple[list[Cell], dict[str
     Raises:
         UserError: for what is no such command.
     """
-    from chimeramix.config.compose import Tree
+    from chimeramix.config.compose import read_command_line, tree_of
     from chimeramix.config.sweep import read_sweep
     from chimeramix.sweep.plan import plan
 
-    words = [word for word in words if word not in ("python", "--multirun", "-m")]
+    words = words[1:] if words[:1] in (["python"], ["python3"]) else words
     script = re.fullmatch(r"(?:.*/)?train_(generator|classifier)\.py", words[0] if words else "")
     if script is None:
         given = words[0] if words else "no words"
         raise UserError(f"{given}: give the sweep's axes as its command: train_classifier.py +dataset=... seed=0,1")
-    role, folders = script.group(1), [word for word in words[1:] if word.startswith("--config-dir=")]
-    overrides = [word for word in to_repeat(words[1:]) if not word.startswith(("--", "machine.runs_dir="))]
+    role, options = script.group(1), read_command_line(words[1:])
+    overrides = [word for word in to_repeat(options.overrides) if not word.startswith("machine.runs_dir=")]
     quoted = str(runs).replace("\\", "\\\\").replace("'", "\\'")
     overrides.append(f"machine.runs_dir='{quoted}'")
-    tree = Tree(role, Path(folders[0].partition("=")[2]) if folders else None)
+    tree, overrides = tree_of(role, overrides, options.config_dir, options.config_name)
     cells = plan(read_sweep(tree, overrides)).cells
-    command = f"{train_command(role, folders + overrides)} --multirun"
+    command = f"{train_command(role, tree.options + overrides)} --multirun"
     return cells, {cell.identity: command for cell in cells}
+
+
+def preview(sweep: "Sweep") -> None:
+    """Prints a sweep's runs, one a line: state, folder, and the overrides that the folder's name does not tell.
+
+    Raises:
+        UserError: where a data set can't be used.
+    """
+    from chimeramix.sweep.plan import plan
+
+    planned = plan(sweep)
+    states = states_of(planned.cells)
+    for cell, (state, _) in zip(planned.cells, states, strict=True):
+        print(f"{state:11} {cell.role}/{cell.folder.name}  {cell.columns['changes']}".rstrip())
+    nothing = f"; {planned.nothing} of {planned.combinations} combinations train nothing" if planned.nothing else ""
+    print(f"{len(planned.runs)} run{'s' * (len(planned.runs) != 1)}: {count_states(states)}{nothing}")
 
 
 def show(runs: Path, words: list[str]) -> None:
