@@ -2,12 +2,11 @@
 
 import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import NoReturn
 
 from hydra.errors import HydraException
 
-from chimeramix.config.compose import Tree, read_command_line, settings_of
+from chimeramix.config.compose import read_command_line, settings_of, tree_of
 from chimeramix.config.sweep import read_sweep
 from chimeramix.errors import UserError
 from chimeramix.terminal import exit_status, set_up_logging
@@ -25,29 +24,33 @@ def launch(hydra_main: Callable[[], None], role: str) -> NoReturn:
 
 
 def _do(hydra_main: Callable[[], None], role: str) -> None:
-    options = read_command_line(_refuse)
+    options = read_command_line()
     if options.help or options.hydra_help or options.info or options.shell_completion:
         _ask_hydra(hydra_main)
         return
-    if options.config_path or options.experimental_rerun:
-        raise UserError("--config-path and --experimental-rerun are not for this command: use --config-dir=FOLDER")
-    tree = Tree(role, Path(options.config_dir) if options.config_dir else None, options.config_name)
-    multirun = options.multirun or "hydra.mode=MULTIRUN" in options.overrides
+    if options.config_path:
+        raise UserError("--config-path is not for this command: add options of your own with --config-dir=FOLDER")
+    if options.experimental_rerun:
+        raise UserError("--experimental-rerun is not for this command: repeat it with the same words (and rerun=true)")
+    tree, overrides = tree_of(role, options.overrides, options.config_dir, options.config_name)
+    multirun = options.multirun or "hydra.mode=MULTIRUN" in overrides
     if options.cfg:  # a dry run refuses what the run would refuse
         if multirun:
-            read_sweep(tree, options.overrides)
+            from chimeramix.sweep.status import preview
+
+            preview(read_sweep(tree, overrides))
         else:
-            settings_of(tree, options.overrides)
-        _ask_hydra(hydra_main)
+            settings_of(tree, overrides)
+            _ask_hydra(hydra_main)
         return
     set_up_logging()
     # torch is imported only when there is something to do.
     if multirun:
         from chimeramix.sweep.driver import sweep
 
-        sweep(tree, options.overrides)
+        sweep(tree, overrides)
     else:
-        settings = settings_of(tree, options.overrides)
+        settings = settings_of(tree, overrides)
         from chimeramix.runs.train import train
 
         train(settings)
@@ -57,9 +60,5 @@ def _ask_hydra(hydra_main: Callable[[], None]) -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # raise errors instead of printing them
     try:
         hydra_main()
-    except HydraException as error:
+    except (HydraException, ValueError) as error:  # ValueError: a word that shell completion does not know
         raise UserError(str(error)) from error
-
-
-def _refuse(reason: str) -> NoReturn:
-    raise UserError(f"{reason}; write settings as KEY=VALUE, and options before or after all of them (see --help)")

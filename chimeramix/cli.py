@@ -17,6 +17,7 @@ def main(arguments: list[str] | None = None) -> int:
     prepare = commands.add_parser("prepare", help="download and check a data set")
     prepare.add_argument("dataset", help="as after +dataset=, such as cifair10 or more/cifar100")
     prepare.add_argument("overrides", nargs="*", help="such as machine.data_dir=DIR or machine.mirror=ADDRESS")
+    prepare.add_argument("--config-dir", "-cd", metavar="DIR", help="a folder with a data set's file of your own")
 
     report = commands.add_parser("report", help="mean and standard deviation over seeds of all finished runs")
     report.add_argument("runs", type=Path, help="a folder of runs (machine.runs_dir)")
@@ -53,26 +54,30 @@ def main(arguments: list[str] | None = None) -> int:
         "without it those of the sweeps that were started in this folder",
     )
 
-    options = parser.parse_args(arguments)
+    options, rest = parser.parse_known_args(arguments)
+    if rest and (options.command != "prepare" or any(word.startswith("-") for word in rest)):
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    if rest:  # overrides behind an option
+        options.overrides += rest
     set_up_logging()
     return exit_status(lambda: _do(options))
 
 
 def _do(options: argparse.Namespace) -> None:
     if options.command == "prepare":
-        _prepare(options.dataset, options.overrides)
+        _prepare(options.dataset, options.overrides, options.config_dir)
     elif options.command == "status":
         _status(options.runs, options.words)
     else:
         report_runs(options.runs, options.format, options.metric, options.compare, options.plots, options.where)
 
 
-def _prepare(dataset: str, overrides: list[str]) -> None:
+def _prepare(dataset: str, overrides: list[str], config_dir: str | None) -> None:
     # Imported here: a report needs neither Hydra nor torch.
     from chimeramix.config.compose import compose_settings
     from chimeramix.runs import build
 
-    source = build.source(compose_settings("classifier", [f"+dataset={dataset}", *overrides]).config)
+    source = build.source(compose_settings("classifier", [f"+dataset={dataset}", *overrides], config_dir).config)
     source.prepare()
     train, test = source.train(), source.test()
     print(

@@ -22,6 +22,18 @@ def test_prepare_checks_an_image_folder(tmp_path: Path, capsys: pytest.CaptureFi
     assert "2 classes, 2 training and 2 test images" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("options", [["--config-dir", "{}"], ["--config-dir={}"], ["-cd", "{}"]])
+@pytest.mark.parametrize("behind", [True, False])
+def test_prepare_knows_data_sets_of_ones_own(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], behind: bool
+) -> None:
+    (tmp_path / "dataset").mkdir()
+    (tmp_path / "dataset" / "mine.yaml").write_text("# @package _global_\ndefaults: [/dataset/demo/digits]\n")
+    options, overrides = [word.format(tmp_path) for word in options], ["machine.workers=1"]
+    assert main(["prepare", "mine", *(overrides + options if behind else options + overrides)]) == 0
+    assert "mine is ready: 10 classes" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [

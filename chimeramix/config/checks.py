@@ -129,6 +129,11 @@ def parameters_of(target: Callable[..., Any]) -> Mapping[str, inspect.Parameter]
     return inspect.signature(target).parameters
 
 
+def takes_any_key(target: Callable[..., Any]) -> bool:
+    """Whether a class or function has `**kwargs`."""
+    return any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters_of(target).values())
+
+
 def check_types(node: Any, path: str) -> None:
     """Checks a group and the groups nested in it. Raises `UserError` naming the key, its value and the remedy."""
     if not isinstance(node, dict) or "_target_" not in node:
@@ -137,6 +142,7 @@ def check_types(node: Any, path: str) -> None:
     # The mixers of a chain are given what any mixer is.
     given = GIVEN_BY_THE_RUN.get(re.sub(r"^mixer(\.mixers\.\w+)+$", "mixer", path), ())
     parameters = {name: p for name, p in parameters_of(target).items() if name not in given}
+    any_key = takes_any_key(target)  # what it does not name it may hand on
     hints = hints_of(target)
     partial = node.get("_partial_", False)
     if "params" in given and partial is not True:
@@ -148,7 +154,7 @@ def check_types(node: Any, path: str) -> None:
             continue
         if key in given:
             raise UserError(f"{path}.{key} is decided by the run: remove it")
-        if key not in parameters:
+        if key not in parameters and not any_key:
             suggestion = did_you_mean(f"{path}.{key}", [f"{path}.{name}" for name in parameters], f"{path}.")
             raise UserError(f"unknown key {path}.{key}{suggestion}")
         _check_value(value, hints.get(key, Any), f"{path}.{key}", key)

@@ -7,11 +7,11 @@ what each of them is needed for stands beside it.
 import argparse
 import dataclasses
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from hydra import compose, version
 
@@ -36,6 +36,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from chimeramix.config.checks import check_types, check_values, did_you_mean, resolve_stages
+from chimeramix.config.hydra_keys import check_hydra_key, search_path_word, split_search_path
 from chimeramix.config.messages import CompositionError, options_of, quoted
 from chimeramix.config.schema import CLASSIFIER_RECIPE, GROUPS, OPTIONAL_GROUPS, Config
 from chimeramix.config.settings import Settings, typed
@@ -52,11 +53,14 @@ class Tree:
         role: `generator` or `classifier`.
         config_dir: a folder with further options of the config groups (Hydra's `--config-dir`).
         config_name: the root file, for another one than `train_<role>` (Hydra's `--config-name`).
+        search_path: more such folders (`hydra.searchpath`). They belong to the tree, not to the overrides, because
+            Hydra's own reading of that key is too late for `glob(*)`.
     """
 
     role: str
     config_dir: Path | None = None
     config_name: str | None = None
+    search_path: tuple[Path, ...] = ()
 
     @property
     def root(self) -> str:
@@ -64,13 +68,14 @@ class Tree:
 
     @property
     def folders(self) -> list[Path]:
-        return [CONFIG_DIR, *([self.config_dir] if self.config_dir else [])]
+        return [CONFIG_DIR, *([self.config_dir] if self.config_dir else []), *self.search_path]
 
     @property
     def options(self) -> list[str]:
         """The options that a command needs in order to have the same tree."""
         options = [f"--config-dir={self.config_dir.absolute()}"] if self.config_dir else []
-        return [*options, *([f"--config-name={self.config_name}"] if self.config_name else [])]
+        options += [f"--config-name={self.config_name}"] if self.config_name else []
+        return [*options, *([search_path_word(self.search_path)] if self.search_path else [])]
 
 
 def register() -> None:
@@ -79,15 +84,24 @@ def register() -> None:
     OmegaConf.register_new_resolver("max", lambda *values: max(values), replace=True)
 
 
-def read_command_line(refuse: Callable[[str], object], words: Sequence[str] | None = None) -> argparse.Namespace:
-    """Hydra's options and the overrides (`overrides`) of a command line, by default this process'.
-
-    Args:
-        refuse: called with the reason for what can't be read; must raise.
-    """
+def read_command_line(words: Sequence[str] | None = None) -> argparse.Namespace:
+    """Hydra's options and the overrides (`overrides`) of a command line, by default this process'. Raises `UserError`
+    for what can't be read."""
     parser = get_args_parser()
-    parser.error = refuse  # type: ignore[method-assign, assignment]
+    parser.error = _refuse  # type: ignore[method-assign, assignment]
     return parser.parse_args(words)
+
+
+def _refuse(reason: str) -> NoReturn:
+    raise UserError(f"{reason}; write settings as KEY=VALUE, and options before or after all of them (see --help)")
+
+
+def tree_of(
+    role: str, overrides: list[str], config_dir: str | None = None, config_name: str | None = None
+) -> tuple[Tree, list[str]]:
+    """The tree that a command line asks for, and the overrides that it leaves. Raises `UserError`."""
+    rest, search_path = split_search_path(overrides)
+    return Tree(role, Path(config_dir) if config_dir else None, config_name, search_path), rest
 
 
 def compose_settings(role: str, overrides: list[str], config_dir: str | None = None) -> Settings:
@@ -98,7 +112,7 @@ def compose_settings(role: str, overrides: list[str], config_dir: str | None = N
         overrides: as on the command line, such as `+dataset=cifair10`.
         config_dir: a folder with further options of the groups (Hydra's `--config-dir`).
     """
-    return settings_of(Tree(role, Path(config_dir) if config_dir else None), overrides)
+    return settings_of(*tree_of(role, overrides, config_dir))
 
 
 def settings_of(tree: Tree, overrides: list[str]) -> Settings:
@@ -115,10 +129,10 @@ def hydra_ready(tree: Tree) -> Iterator[None]:
     register()
     version.setbase("1.3")
     folders = create_config_search_path(str(CONFIG_DIR))
-    if tree.config_dir is not None:
-        if not tree.config_dir.is_dir():
-            raise UserError(f"--config-dir={tree.config_dir}: no such folder")
-        folders.prepend("command-line", f"file://{tree.config_dir.absolute()}", SearchPathQuery(provider="schema"))
+    if tree.config_dir is not None and not tree.config_dir.is_dir():
+        raise UserError(f"--config-dir={tree.config_dir}: no such folder")
+    for folder in tree.folders[1:]:
+        folders.prepend("command-line", f"file://{folder.absolute()}", SearchPathQuery(provider="schema"))
     GlobalHydra.instance().clear()
     try:
         Hydra.create_main_hydra2(task_name=f"train_{tree.role}", config_search_path=folders)
@@ -205,6 +219,8 @@ def _paths(node: DictConfig, prefix: str = "") -> Iterator[str]:
 def check_overrides(tree: Tree, overrides: list[Override]) -> None:
     """Raises `UserError` for what is wrong with a command line whatever the configuration files hold."""
     keys = [str(override.key_or_group) for override in overrides]
+    for override, key in zip(overrides, keys, strict=True):
+        check_hydra_key(key, str(override.input_line))
     for group in ("dataset", "experiment"):
         if keys.count(group) > 1:
             raise UserError(f"+{group} is given more than once: choose one, or sweep with +{group}=A,B --multirun")

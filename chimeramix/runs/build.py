@@ -12,7 +12,7 @@ import torch
 from hydra.utils import instantiate
 from torch import nn
 
-from chimeramix.config.checks import as_user_error, parameters_of, target_of
+from chimeramix.config.checks import as_user_error, parameters_of, takes_any_key, target_of
 from chimeramix.config.schema import Config
 from chimeramix.data.views import SameClassPartners, Views
 from chimeramix.generators.base import Generator
@@ -47,7 +47,7 @@ def generator(config: Config) -> Generator:
 def model(config: Config, num_classes: int) -> nn.Module:
     """The classifier with fresh weights from the run's seed."""
     with as_user_error("model"), _seeded_weights(config.seed):
-        made: nn.Module = _make(config.model, num_classes=num_classes)
+        made: nn.Module = _make(config.model, ("num_classes",), num_classes=num_classes)
     return made
 
 
@@ -95,6 +95,7 @@ def mixer(config: Config, views: Views, streams: RunStreams, num_classes: int, g
     def make(group: dict[str, Any], **more: Any) -> Mixer:
         made: Mixer = _make(
             group,
+            ("num_classes", "rng"),
             **more,
             num_classes=num_classes,
             rng=streams["mixing"],
@@ -124,16 +125,26 @@ def _takes_generator(group: dict[str, Any]) -> bool:
     return "generator" in parameters_of(target_of(group, "mixer"))
 
 
-def _make(group: dict[str, Any], **offered: Any) -> Any:
+def _make(group: dict[str, Any], common: tuple[str, ...] = (), **offered: Any) -> Any:
     """Instantiates a group with what it names of what the run offers; `_partial_: true` groups (optimisers) stay
-    callables."""
+    callables.
+
+    Args:
+        common: of what is offered, that which every part of this kind takes: a target gets it through `**kwargs`, too.
+    """
     if group.get("_partial_"):
         return instantiate(group, _convert_="all")
-    named = parameters_of(target_of(group, "this group"))
-    given = {name: value for name, value in offered.items() if name in named}
+    target = target_of(group, "this group")
+    named, hands_on = parameters_of(target), takes_any_key(target)
+    given = {name: value for name, value in offered.items() if name in named or (hands_on and name in common)}
     # Through a partial, so that Hydra never copies or converts what the run hands over (networks, streams).
     make: Callable[..., Any] = instantiate({**group, "_partial_": True}, _convert_="all")
-    return make(**given)
+    try:
+        return make(**given)
+    except TypeError as error:
+        if hands_on:  # the check of the keys let all of them pass
+            raise ValueError(str(error)) from error
+        raise
 
 
 @contextmanager

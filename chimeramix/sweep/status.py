@@ -6,7 +6,7 @@ import shlex
 from collections import defaultdict
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from chimeramix.errors import RunFailure, UserError
 from chimeramix.runs.commands import to_repeat, train_command
@@ -14,7 +14,10 @@ from chimeramix.runs.record import DamagedRecord, FoundRun, find_runs, read_reco
 from chimeramix.runs.spec import size_name, size_order
 from chimeramix.runs.state import DamagedStatus, RunStatus
 from chimeramix.sweep.plan import PlannedRun, count_states, queue_of, read_plans, states_of
-from chimeramix.terminal import Table, Text, print_table
+from chimeramix.terminal import Table, Text, counted, print_table
+
+if TYPE_CHECKING:
+    from chimeramix.config.sweep import Sweep
 
 log = logging.getLogger(__name__)
 
@@ -62,23 +65,39 @@ def runs_of_command(folder: Path, words: list[str]) -> tuple[list[PlannedRun], d
     Raises:
         UserError: for what is no such command.
     """
-    from chimeramix.config.compose import Tree
+    from chimeramix.config.compose import read_command_line, tree_of
     from chimeramix.config.sweep import read_sweep
     from chimeramix.sweep.plan import plan
 
-    words = [word for word in words if word not in ("python", "--multirun", "-m")]
+    words = words[1:] if words[:1] in (["python"], ["python3"]) else words
     script = re.fullmatch(r"(?:.*/)?train_(generator|classifier)\.py", words[0] if words else "")
     if script is None:
         given = words[0] if words else "no words"
         raise UserError(f"{given}: give the sweep's axes as its command: train_classifier.py +dataset=... seed=0,1")
-    role, options = script.group(1), [word for word in words[1:] if word.startswith("--config-dir=")]
-    overrides = [word for word in to_repeat(words[1:]) if not word.startswith(("--", "machine.runs_dir="))]
+    role, options = script.group(1), read_command_line(words[1:])
+    overrides = [word for word in to_repeat(options.overrides) if not word.startswith("machine.runs_dir=")]
     quoted = str(folder).replace("\\", "\\\\").replace("'", "\\'")
     overrides.append(f"machine.runs_dir='{quoted}'")
-    tree = Tree(role, Path(options[0].partition("=")[2]) if options else None)
+    tree, overrides = tree_of(role, overrides, options.config_dir, options.config_name)
     runs = plan(read_sweep(tree, overrides)).runs
-    command = f"{train_command(role, options + overrides)} --multirun"
+    command = f"{train_command(role, tree.options + overrides)} --multirun"
     return runs, {run.identity: command for run in runs}
+
+
+def preview(sweep: "Sweep") -> None:
+    """Prints a sweep's runs, one a line: state, folder, and the overrides that the folder's name does not tell.
+
+    Raises:
+        UserError: where a data set can't be used.
+    """
+    from chimeramix.sweep.plan import plan
+
+    planned = plan(sweep)
+    states = states_of(planned.runs)
+    for run, (state, _) in zip(planned.runs, states, strict=True):
+        print(f"{state:11} {run.role}/{run.folder.name}  {run.columns['changes']}".rstrip())
+    nothing = f"; {planned.nothing} of {planned.combinations} combinations train nothing" if planned.nothing else ""
+    print(f"{counted(len(planned.runs), 'run')}: {count_states(states)}{nothing}")
 
 
 def show(folder: Path, words: list[str]) -> None:

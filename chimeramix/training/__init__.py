@@ -1,6 +1,6 @@
 """The loop, the trainings it runs, and what they write; learning-rate schedules and training algorithms."""
 
 from chimeramix.training.mixmatch import MixMatch
-from chimeramix.training.schedules import Constant, Cosine, MultiStep
+from chimeramix.training.schedules import Constant, Cosine, MultiStep, WarmUp
 
-__all__ = ["Constant", "Cosine", "MixMatch", "MultiStep"]
+__all__ = ["Constant", "Cosine", "MixMatch", "MultiStep", "WarmUp"]

@@ -4,7 +4,7 @@ Shares instead of step numbers, so that a schedule keeps its shape when the numb
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 
 class Cosine:
@@ -40,3 +40,25 @@ class Constant:
 
     def __call__(self, share: float) -> float:
         return 1.0
+
+
+class WarmUp:
+    """A linear rise to 1, then another schedule over the rest of the training.
+
+    Args:
+        schedule: of the rest; from a share of the training in [0, 1] to a factor.
+        share: of the training that the rise takes, in (0, 1).
+        start: factor of the first step, in [0, 1].
+    """
+
+    def __init__(self, schedule: Callable[[float], float], share: float = 0.05, start: float = 0.01) -> None:
+        if not 0 < share < 1:
+            raise ValueError(f"share must be between 0 and 1, got {share}")
+        if not 0 <= start <= 1:
+            raise ValueError(f"start must be in [0, 1], got {start}")
+        self.schedule, self.share, self.start = schedule, share, start
+
+    def __call__(self, progress: float) -> float:
+        if progress < self.share:
+            return self.start + (1 - self.start) * progress / self.share
+        return self.schedule((progress - self.share) / (1 - self.share))

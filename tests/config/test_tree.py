@@ -10,6 +10,7 @@ import pytest
 from chimeramix.config.compose import CONFIG_DIR, compose_settings
 from chimeramix.config.messages import options_of
 from chimeramix.errors import UserError
+from chimeramix.runs import build
 from chimeramix.runs.spec import generator_spec, identity_of
 
 ROOT = CONFIG_DIR.parent
@@ -63,7 +64,8 @@ def test_every_dataset_composes_with_every_experiment(role, dataset):
 
 
 @pytest.mark.parametrize(
-    "group", ["augment", "generator", "loss", "mask", "mixer", "model", "erase", "optimizer", "procedure"]
+    "group",
+    ["augment", "generator", "loss", "mask", "mixer", "model", "erase", "optimizer", "procedure", "recipe", "schedule"],
 )
 def test_every_option_composes(group):
     parts = ["+dataset=cifair10", "+experiment=chimeramix_grid"]
@@ -268,3 +270,56 @@ def test_a_folder_of_further_options(tmp_path):
         compose_settings("classifier", ["+dataset=cifair10", "+experiment=mime"], str(tmp_path))
     with pytest.raises(UserError, match="absent: no such folder"):
         compose_settings("classifier", words, str(Path(tmp_path, "absent")))
+
+
+@pytest.mark.parametrize(
+    ("dataset", "recipe", "cutout"),
+    [
+        ("cifair10", "cifar", 16),
+        ("cifair100", "cifar", 8),
+        ("stl10", "stl10", 24),
+        ("more/cifar10", "cifar", 16),
+        ("more/cifar100", "cifar", 8),
+        ("demo/digits", "digits", 8),
+        ("own/image_folder", "cifar", 16),
+    ],
+)
+def test_each_dataset_has_its_recipe(dataset, recipe, cutout):
+    settings = compose_settings("classifier", [f"+dataset={dataset}", "erase=cutout"])
+    assert settings.names["recipe"] == recipe
+    assert settings.config.erase["size"] == cutout
+
+
+def test_a_recipe_can_be_chosen_and_changed():
+    config = compose_settings("classifier", ["+dataset=own/image_folder", "recipe=stl10", "recipe.lr=0.1"]).config
+    assert (config.batch_size, config.optimizer["lr"]) == (16, 0.1)
+
+
+def test_own_data_set_recipe_and_schedule_beside_the_shipped_ones(tmp_path):
+    """A data set's file may leave out the recipe, or set some of its keys; the others are ciFAIR's."""
+    files = {
+        "dataset/plain.yaml": "# @package _global_\ndefaults: [/dataset/cifair10]\ndataset: {name: plain}\n",
+        "dataset/some.yaml": "# @package _global_\ndefaults: [/dataset/cifair10]\nrecipe: {epochs: 7}\n",
+        "recipe/mine.yaml": "defaults: [cifar, _self_]\nlr: 0.3\n",
+        "schedule/mine.yaml": "_target_: chimeramix.training.MultiStep\nmilestones: [0.5]\nfactor: 0.1\n",
+    }
+    for name, content in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(content)
+
+    def config(*words):
+        return compose_settings("classifier", list(words), str(tmp_path)).config
+
+    assert config("+dataset=plain").epochs == 200
+    some = config("+dataset=some", "recipe=mine", "schedule=mine")
+    assert (some.epochs, some.batch_size, some.optimizer["lr"]) == (7, 10, 0.3)
+    assert some.schedule == {"_target_": "chimeramix.training.MultiStep", "milestones": [0.5], "factor": 0.1}
+
+
+def test_a_warm_up_goes_around_any_schedule():
+    words = ["+dataset=cifair10", "schedule=warm_up", "schedule.share=0.1"]
+    schedule = build.part(compose_settings("classifier", words).config, "schedule")
+    assert [schedule(share) for share in (0, 0.1, 0.55, 1)] == pytest.approx([0.01, 1, 0.5, 0])
+    words += ["schedule@schedule.schedule=multistep"]
+    schedule = build.part(compose_settings("classifier", words).config, "schedule")
+    assert [schedule(share) for share in (0, 0.1, 0.55, 1)] == pytest.approx([0.01, 1, 0.2, 0.008])

@@ -5,9 +5,9 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import nn
-from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, MultiStepLR
+from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, LRScheduler, MultiStepLR, SequentialLR
 
-from chimeramix.training.schedules import Cosine, MultiStep
+from chimeramix.training.schedules import Cosine, MultiStep, WarmUp
 
 
 def torch_factors(make: Callable[[torch.optim.Optimizer], LRScheduler], steps: int) -> list[float]:
@@ -67,3 +67,22 @@ def test_milestones_are_shares(milestones: list[float]) -> None:
 def test_factors_are_positive(factor: float) -> None:
     with pytest.raises(ValueError, match="factor must be positive"):
         MultiStep([0.5], factor)
+
+
+@pytest.mark.parametrize("steps", [20, 500])
+def test_warm_up_equals_torchs(steps: int) -> None:
+    """A tenth of the steps rises from 0.01, the others are a cosine of their own."""
+    rise = steps // 10
+
+    def make(optimizer: torch.optim.Optimizer) -> LRScheduler:
+        parts = [LinearLR(optimizer, 0.01, total_iters=rise), CosineAnnealingLR(optimizer, steps - rise)]
+        return SequentialLR(optimizer, parts, [rise])
+
+    schedule = WarmUp(Cosine(), share=0.1)
+    assert [schedule(step / steps) for step in range(steps + 1)] == pytest.approx(torch_factors(make, steps), abs=1e-12)
+
+
+@pytest.mark.parametrize(("share", "start"), [(0, 0.01), (1, 0.01), (0.1, -0.1), (0.1, 2)])
+def test_a_warm_up_is_a_share_and_a_factor(share: float, start: float) -> None:
+    with pytest.raises(ValueError, match=r"(share|start) must be"):
+        WarmUp(Cosine(), share, start)
