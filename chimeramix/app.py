@@ -5,8 +5,9 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
 
-from chimeramix.config.compose import read_command_line, settings_of, tree_of
+from chimeramix.config.compose import read_command_line, register, settings_of, tree_of
 from chimeramix.config.sweep import read_sweep
 from chimeramix.errors import UserError
 from chimeramix.terminal import exit_status, set_up_logging
@@ -57,8 +58,10 @@ def _do(hydra_main: Callable[[], None], role: str) -> None:
 
 
 def _ask_hydra(hydra_main: Callable[[], None]) -> None:
+    register()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # raise errors instead of printing them
     try:
         hydra_main()
-    except (HydraException, ValueError) as error:  # ValueError: a word that shell completion does not know
-        raise UserError(str(error)) from error
+    # ValueError: a word that shell completion does not know
+    except (HydraException, OmegaConfBaseException, ValueError) as error:
+        raise UserError(" ".join(str(error).split())) from error

@@ -10,11 +10,16 @@ class RunFailure(Exception):
 
 
 class Interrupted(Exception):
-    """A signal asked the run to stop; its state is saved. Exit status 128 + signal number, as in shells."""
+    """A signal asked the run to stop; its state is saved. Exit status 128 + signal number, as in shells.
+
+    Attributes:
+        rerun: whether the same command would start the run over, because of `rerun=true`.
+    """
 
     def __init__(self, signal_number: int) -> None:
         super().__init__(f"stopped by signal {signal_number}")
         self.signal_number = signal_number
+        self.rerun = False
 
 
 EXPECTED = (UserError, RunFailure, OSError)

@@ -28,8 +28,7 @@ def exit_status(work: Callable[[], object]) -> int:
         print(f"error: {line}", file=sys.stderr)
         return status_of(error)
     except Interrupted as stop:
-        restarted = any(word.lstrip("+").startswith("rerun=") for word in sys.argv)
-        again = "the same command without rerun=true" if restarted else "the same command"
+        again = "the same command without rerun=true" if stop.rerun else "the same command"
         print(f"interrupted; {again} goes on from here", file=sys.stderr)
         return status_of(stop)
     except KeyboardInterrupt as stop:

@@ -6,7 +6,6 @@ as `ValueError` when the run is built; `as_user_error` names the group then.
 
 import dataclasses
 import difflib
-import functools
 import inspect
 import logging
 import math
@@ -23,8 +22,6 @@ from hydra.utils import get_object
 from chimeramix.config.hints import choices_of, fits, hints_of, name_of, show
 from chimeramix.config.schema import GROUPS
 from chimeramix.errors import EXPECTED, Interrupted, UserError
-
-logging.getLogger("hydra.utils").disabled = True  # it logs the errors that are raised anyway
 
 GIVEN_BY_THE_RUN: dict[str, tuple[str, ...]] = {
     "dataset": ("data_dir", "mirror", "workers"),
@@ -100,7 +97,7 @@ def check_values(section: Any, prefix: str = "") -> None:
             raise UserError(f"{path}={value}: must {'be at least 1' if least else 'not be negative'}")
         if most is not None and value is not None and value > most:
             raise UserError(f"{path}={value}: must be at most {most:,}")
-        if choices and not any(value is choice or value == choice for choice in choices):
+        if choices and not any(type(value) is type(choice) and value == choice for choice in choices):
             shown = [show(choice) for choice in choices]
             raise UserError(f"{path}={show(value)}: must be {' or '.join(shown)}{did_you_mean(str(value), shown)}")
 
@@ -115,15 +112,18 @@ def _check_text(value: Any, path: str) -> None:
 
 def target_of(node: dict[str, Any], path: str) -> Callable[..., Any]:
     """The class or function that a group names. Raises `UserError`."""
+    logger = logging.getLogger("hydra.utils")
+    before, logger.disabled = logger.disabled, True  # it logs what is raised here anyway
     try:
         found: Callable[..., Any] = get_object(node["_target_"])
         return found
     except Exception as error:  # whatever importing a module may raise
         reason = " ".join(str(error).split()).partition(" Are you sure")[0]
         raise UserError(f"{path}._target_={node['_target_']}: {reason}") from error
+    finally:
+        logger.disabled = before
 
 
-@functools.cache
 def parameters_of(target: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
     """The parameters of a class or function by name."""
     return inspect.signature(target).parameters

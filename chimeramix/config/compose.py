@@ -8,7 +8,7 @@ import argparse
 import dataclasses
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -40,6 +40,7 @@ from chimeramix.config.hydra_keys import check_hydra_key, search_path_word, spli
 from chimeramix.config.messages import CompositionError, options_of, quoted
 from chimeramix.config.schema import CLASSIFIER_RECIPE, GROUPS, OPTIONAL_GROUPS, Config
 from chimeramix.config.settings import Settings, typed
+from chimeramix.config.targets import with_current_targets
 from chimeramix.errors import UserError
 
 CONFIG_DIR = Path(__file__).resolve().parents[2] / "conf"
@@ -188,14 +189,18 @@ def _hint(key: str, tree: Tree, overrides: list[str]) -> str:
     """What the user may have meant, out of the keys that there are with the chosen options."""
     groups = {path.name for path in CONFIG_DIR.iterdir() if path.is_dir()}
     choices = [word for word in overrides if parse(word).key_or_group in groups]
-    try:
-        config = compose(tree.root, choices)
-    except HydraException:  # the key is in the experiment's own file
-        config = compose(tree.root, [word for word in choices if not word.startswith("+experiment=")])
+    config = None
+    for words in (choices, [word for word in choices if not word.startswith("+experiment=")], []):
+        # The key may be in the experiment's own file, or in the data set's.
+        with suppress(HydraException, OmegaConfBaseException):
+            config = compose(tree.root, words)
+            break
     head, *rest = key.split(".")
-    if head == "hydra":  # has its own tree
+    if head == "hydra" or config is None:  # Hydra has its own tree
         return ""
-    if rest and head in groups and config[head] is None:
+    if rest and head in ("dataset", "experiment") and head not in config:
+        return f"; choose an option with +{head}=NAME"
+    if rest and head in groups and head in config and config[head] is None:
         options = ", ".join(options_of(head, [CONFIG_DIR]))
         return f"; there is no {head} here: choose one with {head}=NAME ({options}) or an experiment that has one"
     # The recipe's keys are suggested for the recipe's only, and a generator's command has none of the classifier's.
@@ -256,6 +261,7 @@ def settings_from(tree: Tree, config: DictConfig, choices: dict[str, Any], overr
         raise UserError(f"{error.full_key}: {reason}" if error.full_key else reason) from error
     assert isinstance(values, dict)
     plain = {str(key): value for key, value in values.items()}
+    plain = with_current_targets(plain)
     resolve_stages(plain)
     settings = Settings(tree.role, typed(plain, Config), names, tree.options + overrides)
     check_values(settings.config)

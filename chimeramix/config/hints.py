@@ -1,6 +1,5 @@
 """Type hints of constructors against the values of a configuration, and both in plain words."""
 
-import functools
 import inspect
 import math
 import types
@@ -9,7 +8,6 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Literal, Union
 
 
-@functools.cache
 def hints_of(target: Any) -> dict[str, Any]:
     """The types that a class or function names for its parameters."""
     function = target.__init__ if inspect.isclass(target) else target

@@ -42,7 +42,7 @@ _CURRENT_TARGETS = {first: current for current, first in FIRST_TARGETS.items()}
 
 
 def with_current_targets(value: Any) -> Any:
-    """The content of a configuration file, maybe of an earlier version, with today's names of its parts."""
+    """The content of a configuration, whose files may be of an earlier version, with today's names of its parts."""
     if isinstance(value, dict):
         return {
             key: _CURRENT_TARGETS.get(item, item) if key == "_target_" else with_current_targets(item)

@@ -145,6 +145,7 @@ def classifier_parts(run: Run) -> Parts:
     views = Views(subset.to(machine.device), augment, normalize, streams["augment"], segments, erase)
     num_classes = len(data.classes)
     mixer = build.mixer(config, views, streams, num_classes, network)
+    _check_masks(mixer, views)
 
     repeats = epoch_repeats(config.epoch_labels_per_class, data.smallest_class)
     largest = min(config.batch_size, repeats * len(data.labels))
@@ -199,6 +200,17 @@ def check_procedure(mixer: Mixer) -> None:
     """Raises `UserError` for a mixer beside a procedure."""
     if not isinstance(mixer, Identity):
         raise UserError("procedure mixes images itself: choose mixer=none, or no procedure")
+
+
+def _check_masks(mixer: Mixer, views: Views) -> None:
+    """Raises `UserError` for a mask that gets no superpixels, because it is no key of the mixer's group."""
+    for part in mixer.modules():
+        mask: Any = getattr(part, "mask", None)
+        if views.segments is None and getattr(mask, "segmentation", None) is not None:
+            raise UserError(
+                f"mixer: the mask that {type(part).__name__} makes needs superpixels, which a run makes for masks of "
+                "the configuration only: let the constructor take `mask`, and set mixer.mask"
+            )
 
 
 def _normalize(run: Run) -> Normalize:

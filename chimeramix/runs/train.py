@@ -13,6 +13,7 @@ from safetensors.torch import save
 
 from chimeramix.config.schema import Config
 from chimeramix.config.settings import Settings
+from chimeramix.errors import Interrupted
 from chimeramix.files import read_json_lines, write_atomically
 from chimeramix.machine import Machine
 from chimeramix.runs import build
@@ -82,8 +83,12 @@ def train(settings: Settings, generator_too: bool = False, sweep: str | None = N
         # Read here, so that a damaged one is refused before anything is written.
         state = load_checkpoint(checkpoint, folder.identity) if checkpoint.exists() else None
         check_precision(checkpoint, stretches_in(state), machine.precision)
-        with recorded(folder.path, resume_command(settings.role, settings.overrides)) as progress:
-            _train_in_folder(run, parts, state, progress)
+        try:
+            with recorded(folder.path, resume_command(settings.role, settings.overrides)) as progress:
+                _train_in_folder(run, parts, state, progress)
+        except Interrupted as stop:
+            stop.rerun = config.rerun
+            raise
 
 
 def trains_nothing(settings: Settings) -> bool:

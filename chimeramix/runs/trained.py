@@ -79,6 +79,7 @@ def support(
     segments = None
     if mask.segmentation is not None:
         segments = SubsetSegments(images, images.shape[-1], mask.segmentation, mean, std, device=device)
+        _ = segments.labels  # computed here, once, and not by each worker that gets a copy of the mixer
     views = Views(
         Subset(images, labels, num_classes).to(device),
         build.part(config, "augment"),

@@ -109,7 +109,8 @@ def _launch(launcher: str, asked: Sweep, planned: Plan, todo: list[PlannedRun]) 
         if launcher == "slurm":
             log.info("the jobs go on without this command; how far they are: chimeramix status %s", _runs_dir(asked))
         raise
-    except Interrupted:
+    except Interrupted as stop:
+        stop.rerun = any(run.settings is not None and run.settings.config.rerun for run in todo)
         log.info("%s", count_states(states_of(planned.runs)))
         raise
 

@@ -1,5 +1,6 @@
 """Commands that are no mistakes, and mistakes that a sweep or a process of its own tells."""
 
+import os
 import subprocess
 import sys
 
@@ -40,6 +41,26 @@ def test_a_sweep_tells_failed_jobs_and_goes_on(command):
     assert sum("max_labels_per_class is 500" in line for line in lines) == 2
     assert any("test accuracy" in line for line in lines)
     assert lines[-1].startswith("error: 1 done, 1 failed of 2 runs; for the rest repeat: python ")
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (("--help",), "max_labels_per_class"),
+        (("--info", "config"), "max_labels_per_class"),
+        (("--shell-completion", "query=bash"), ""),
+    ],
+    ids=lambda value: value[0].removeprefix("--") if isinstance(value, tuple) else "",
+)
+def test_hydra_answers_in_a_process_of_its_own(words, expected, tmp_path):
+    """Here no other command has made the schema known before."""
+    script = str(ROOT / "train_classifier.py")
+    line = {"COMP_LINE": f"python {script} model.wi", "COMP_POINT": "999"}
+    done = subprocess.run(
+        [sys.executable, script, *words], cwd=tmp_path, capture_output=True, text=True, env={**os.environ, **line}
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert expected in done.stdout
 
 
 @pytest.mark.parametrize("words", [(*BASELINE, "lrr=1"), (*BASELINE, "model.dropout=1"), ("--cfg", "job", "+lrr=1")])

@@ -11,7 +11,7 @@ from chimeramix.config.compose import CONFIG_DIR, compose_settings, read_command
 from chimeramix.config.sweep import read_sweep
 from chimeramix.errors import UserError
 from chimeramix.runs import build
-from chimeramix.sweep.status import cells_of_command
+from chimeramix.sweep.status import runs_of_command
 
 ROOT = CONFIG_DIR.parent
 DIGITS = "+dataset=demo/digits"
@@ -82,7 +82,7 @@ def test_a_root_file_of_ones_own_in_sweeps_and_status(own: Path, tmp_path: Path,
     read = read_command_line(words)
     sweep = read_sweep(*tree_of("classifier", read.overrides, read.config_dir, read.config_name))
     assert [settings.config.batch_size for settings in sweep.runs] == [3, 3]
-    cells, commands = cells_of_command(tmp_path, ["train_classifier.py", *words, "--multirun"])
+    cells, commands = runs_of_command(tmp_path, ["train_classifier.py", *words, "--multirun"])
     assert len(cells) == 2
     for command in [cells[0].command, *commands.values()]:
         assert f"'--config-dir={own}' --config-name=small" in command

@@ -8,7 +8,7 @@ import pytest
 import yaml
 from hydra.utils import get_object
 
-from chimeramix.config.compose import CONFIG_DIR
+from chimeramix.config.compose import CONFIG_DIR, compose_settings
 from chimeramix.config.targets import FIRST_TARGETS, with_current_targets
 
 FILES = sorted(CONFIG_DIR.rglob("*.yaml"))
@@ -41,3 +41,9 @@ def test_files_of_earlier_versions_get_todays_names() -> None:
     old = {"mixer": {"methods": {"cutmix": {"_target_": "chimeramix.mixing.cutmix.BoxHole"}}, "steps": [0.1]}}
     new = {"mixer": {"methods": {"cutmix": {"_target_": "chimeramix.mixing.BoxMask"}}, "steps": [0.1]}}
     assert with_current_targets(old) == with_current_targets(new) == new
+
+
+def test_so_do_users_files_and_commands() -> None:
+    words = ["+dataset=cifair10", "+experiment=chimeramix_grid"]
+    old = "generator._target_=chimeramix.generators.chimera.ChimeraTraining"
+    assert compose_settings("generator", [*words, old]).config == compose_settings("generator", words).config
