@@ -126,6 +126,15 @@ def test_own_images_are_named_by_their_folder(tmp_path: Path, capsys: Output) ->
     assert methods(tmp_path) == ["Baseline"]
 
 
+def test_a_folders_name_is_plain_text_in_plots(tmp_path: Path, capsys: Output) -> None:
+    for lr in (0.1, 0.2):
+        add_run(tmp_path, dataset="image_folder", root="/data/$x^$ \\frac", facts=facts("1"), method="$a_", lr=lr)
+    report(capsys, tmp_path, "--plots", str(tmp_path / "plots"))
+    (plot,) = (tmp_path / "plots").glob("*accuracy.svg")
+    assert "$x^$ \\frac, wideresnet" in plot.read_text()
+    assert "$a_ (optimizer.lr=0.1)" in plot.read_text()
+
+
 def test_a_name_of_the_users_own_stays(tmp_path: Path, capsys: Output) -> None:
     add_run(tmp_path, dataset="mine", root="/data/flowers", facts=facts("1"))
     assert "mine, wideresnet_16_8" in report(capsys, tmp_path)
