@@ -19,8 +19,8 @@ def choose(store: Store, conditions: Sequence[str]) -> Store:
 
     A key is one of the configuration (`optimizer.lr`, `mixer.alpha`, `dataset.root`, `machine.precision`), of the
     trained generator's (`generator.optimizer.lr`) or of `result.json` (`model`, `test.accuracy`); `dataset` and
-    `method` may also be as the table without conditions prints them. Values are typed as on the command line, so that 0.1 is
-    0.10; of a list `5,10` any will do.
+    `method` may also be as the table without conditions prints them. Values are typed as on the command line, so that
+    0.1 is 0.10; of a list `5,10` any will do.
 
     Raises:
         UserError: for a key that no run has, and for a value that none has.

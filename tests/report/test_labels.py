@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from pathlib import Path
 from typing import Any
 
@@ -150,6 +151,13 @@ def test_folders_of_one_name_are_told_apart_by_their_parents(tmp_path: Path) -> 
         add_run(tmp_path, dataset="image_folder", root=f"/data/{place}/trees/", facts=facts(place))
     found = {result.dataset for result in summarise(read_store(tmp_path))}
     assert found == {"berlin/trees", "paris/trees"}
+
+
+def test_a_data_set_of_ones_own_that_has_other_facts(tmp_path: Path, capsys: Output) -> None:
+    for version in (1, 2):
+        add_run(tmp_path, dataset="mine", facts={"version": version})
+    printed = report(capsys, tmp_path)
+    assert len(re.findall(r"^  mine [AB]: content [0-9a-f]{8}$", printed, re.MULTILINE)) == 2
 
 
 def test_a_folder_whose_images_changed_is_two_data_sets(tmp_path: Path, capsys: Output) -> None:
