@@ -64,8 +64,9 @@ class _Lookup:
             if key in place:
                 return place[key]
         group = key.split(".")[0]
-        if group in self._store.settings[run.settings] and key != "dataset.root":
-            return _ABSENT  # the group is there in full, without this key
+        # A group that counts for the identity is there in full, but for where its images lie.
+        if group in self._store.settings[run.settings] and group != "machine" and key != "dataset.root":
+            return _ABSENT
         return self._config(run.folder).get(key, _ABSENT)
 
     def why_none(self, key: str, values: list[Any]) -> str:
