@@ -1,8 +1,7 @@
 """How long the report of a big store takes: `python -m benchmarks.report [--runs 5000]`.
 
 Makes a store of simulated runs — real specs of the papers' sweep, made-up accuracies — in a temporary folder and times
-`chimeramix report` on it as a process of its own; the files
-were just written, so none is read from a disk.
+`chimeramix report` on it as a process of its own; the files were just written, so none is read from a disk.
 """
 
 import argparse
@@ -107,11 +106,13 @@ def main() -> None:
         timings = {
             "report": min(seconds("report", str(runs)) for _ in range(3)),
             "report --compare": seconds("report", str(runs), "--compare", "ChimeraMix+Seg", "Baseline"),
+            "report --where": seconds("report", str(runs), "--where", "max_labels_per_class=5,10"),
+            "report --format runs-csv": seconds("report", str(runs), "--format", "runs-csv"),
             "report --plots": seconds("report", str(runs), "--plots", str(Path(folder) / "plots")),
             "status": seconds("status", str(runs)),
         }
     for name, value in timings.items():
-        print(f"{name:20}{value:6.2f} s")
+        print(f"{name:25}{value:6.2f} s")
     timings = {name: round(value, 2) for name, value in timings.items()}
     command = f"python -m benchmarks.report --runs {count}"
     print(write("report", torch.device("cpu"), {"command": command, "runs": count, "seconds": timings}))

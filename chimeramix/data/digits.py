@@ -31,7 +31,7 @@ class Digits(Source):
         return {}
 
     def class_sizes(self) -> list[int]:
-        """70 to 88."""
+        """79 to 81."""
         sizes: list[int] = self.train().labels.bincount().tolist()
         return sizes
 

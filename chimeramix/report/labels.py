@@ -68,7 +68,7 @@ def data_set_labels(found: dict[DataSet, Path]) -> dict[DataSet, Label]:
             letters = _letters(name, {_own_name(each, root) for each, root in roots.items()})
             texts = {each: _described(each, roots[each], sharing) for each in sharing}
             if len(set(texts.values())) < len(texts):
-                texts = {each: f"{text}, content {_digest(each.facts)}" for each, text in texts.items()}
+                texts = {each: f"{text}, content {_digest(each.facts)}".lstrip(", ") for each, text in texts.items()}
             order = sorted(sharing, key=lambda each: (texts[each], each.facts))
             labels |= {each: Label(next(letters), texts[each], abbreviated=True) for each in order}
     return labels

@@ -148,12 +148,14 @@ def _figure(width: float, methods: int, panels: int = 1) -> tuple["Figure", Any]
 
 def _finish(figure: "Figure", axis: "Axes", title: str, results: list[Result]) -> None:
     axis.grid(alpha=0.3)
-    axis.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False)
-    figure.suptitle(title, fontsize=10)
+    names = axis.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False)
+    for name in names.get_texts():
+        name.set_parse_math(False)  # a folder's name may have a $ in it
+    figure.suptitle(title, fontsize=10, parse_math=False)
     width = int(figure.get_figwidth() * 15)  # characters of the small print below the axes
     lines = [line for legend in legends(results) for line in textwrap.wrap(legend, width)]
     if lines:
-        figure.supxlabel("\n".join(lines), fontsize=7, x=0.01, ha="left")
+        figure.supxlabel("\n".join(lines), fontsize=7, x=0.01, ha="left", parse_math=False)
 
 
 def _save(figure: "Figure", stem: Path) -> list[Path]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from chimeramix.errors import UserError
 from chimeramix.report.labels import config_of, flat, show_value
-from chimeramix.report.results import FinishedRun, Store
+from chimeramix.report.results import FinishedRun, Store, summarise
 
 _ABSENT = object()
 _MOST_VALUES = 10  # listed where none is the one asked for
@@ -18,8 +18,9 @@ def choose(store: Store, conditions: Sequence[str]) -> Store:
     """The runs of a store that meet all conditions.
 
     A key is one of the configuration (`optimizer.lr`, `mixer.alpha`, `dataset.root`, `machine.precision`), of the
-    trained generator's (`generator.optimizer.lr`) or of `result.json` (`method`, `test.accuracy`). Values are typed as
-    on the command line, so that 0.1 is 0.10; of a list `5,10` any will do.
+    trained generator's (`generator.optimizer.lr`) or of `result.json` (`model`, `test.accuracy`); `dataset` and
+    `method` may also be as the table without conditions prints them. Values are typed as on the command line, so that
+    0.1 is 0.10; of a list `5,10` any will do.
 
     Raises:
         UserError: for a key that no run has, and for a value that none has.
@@ -32,12 +33,21 @@ def choose(store: Store, conditions: Sequence[str]) -> Store:
     runs = store.runs
     for word in conditions:
         key, wanted = read_condition(word)
-        found = [(run, look_up(run, key)) for run in runs]
-        chosen = [run for run, value in found if any(_same(value, each) for each in wanted)]
+        printed = _printed(store, key)
+        found = [(run, [look_up(run, key), printed.get(run.folder, _ABSENT)]) for run in runs]
+        chosen = [run for run, values in found if any(_same(value, each) for value in values for each in wanted)]
         if not chosen:
-            raise UserError(f"--where {word}: {look_up.why_none(key, [value for _, value in found])}")
+            there = [value for _, values in found for value in values]
+            raise UserError(f"--where {word}: {look_up.why_none(key, there)}")
         runs = chosen
     return dataclasses.replace(store, runs=runs)
+
+
+def _printed(store: Store, key: str) -> dict[Path, str]:
+    """What tables show for a key, by a run's folder."""
+    if key not in ("dataset", "method"):
+        return {}
+    return {run.folder: getattr(result, key) for result in summarise(store) for run in result.runs.values()}
 
 
 class _Lookup:
@@ -54,8 +64,9 @@ class _Lookup:
             if key in place:
                 return place[key]
         group = key.split(".")[0]
-        if group in self._store.settings[run.settings] and key != "dataset.root":
-            return _ABSENT  # the group is there in full, without this key
+        # A group that counts for the identity is there in full, but for where its images lie.
+        if group in self._store.settings[run.settings] and group != "machine" and key != "dataset.root":
+            return _ABSENT
         return self._config(run.folder).get(key, _ABSENT)
 
     def why_none(self, key: str, values: list[Any]) -> str:

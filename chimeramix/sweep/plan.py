@@ -3,7 +3,7 @@
 import json
 import logging
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -69,7 +69,7 @@ def plan(sweep: Sweep) -> Plan:
     from chimeramix.runs import build  # torch is imported only when there is something to plan
     from chimeramix.runs.train import folders_of, trains_nothing
 
-    sources: dict[str, tuple[DataSource, dict[str, Any]]] = {}
+    sources: dict[str, tuple[DataSource, dict[str, Any], Sequence[int] | None]] = {}
     existing: dict[Path, dict[str, Path]] = {}
     found: dict[str, PlannedRun] = {}
     nothing = 0
@@ -81,9 +81,10 @@ def plan(sweep: Sweep) -> Plan:
         data = json.dumps([config.dataset, config.machine.data_dir], sort_keys=True)
         if data not in sources:  # reading the listing of a folder of images takes seconds
             source = build.source(config)
-            sources[data] = source, source.facts()
-        source, facts = sources[data]
-        _check_counts(config, settings.role, source)
+            sources[data] = source, source.facts(), build.class_sizes(source)
+        source, facts, class_sizes = sources[data]
+        if class_sizes is not None:
+            _check_counts(config, settings.role, class_sizes)
         runs_dir = settings.runs_dir
         if runs_dir not in existing:
             existing[runs_dir] = folders_in(runs_dir)
@@ -94,20 +95,18 @@ def plan(sweep: Sweep) -> Plan:
     return Plan(list(found.values()), len(sweep.runs), nothing)
 
 
-def _check_counts(config: Config, role: str, source: "DataSource") -> None:
+def _check_counts(config: Config, role: str, class_sizes: Sequence[int]) -> None:
+    """Raises `UserError` for more images than there are."""
     from chimeramix.data.subset import check_counts
     from chimeramix.runs import build
 
-    sizes = build.class_sizes(source)
-    if sizes is None:
-        return
     uses_generator = role == "generator" or build.needs_generator(config)
     groups = {
         "generator": config.generator if uses_generator else None,
         "procedure": config.procedure if role == "classifier" else None,
     }
     unlabelled = {group: values.get("unlabelled", 0) for group, values in groups.items() if values is not None}
-    check_counts(sizes, config.max_labels_per_class, unlabelled, config.dataset["name"])
+    check_counts(class_sizes, config.max_labels_per_class, unlabelled, config.dataset["name"])
 
 
 _SHOWN = ("dataset=", "experiment=", "max_labels_per_class=", "seed=")  # in columns of their own

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from tests.bad_input.words import BASELINE, GRID, ROOT, TINY, tree
+from tests.bad_input.words import BASELINE, GRID, ROOT, TINY, image_folder, tree
 
 
 def test_nothing_to_do_is_no_mistake(command, tmp_path):
@@ -32,13 +32,15 @@ def test_help_shows_options_and_keys(role, command):
         assert part in out
 
 
-def test_a_sweep_tells_failed_jobs_and_goes_on(command):
-    """Runs whose settings are fine, but not their data: told job by job, and with status 1 at the end."""
-    words = (*BASELINE, *TINY, "max_labels_per_class=500,2", "hydra/launcher=basic", "--multirun")
-    status, _, lines = command("classifier", *words)
+def test_a_sweep_reports_failed_jobs_and_goes_on(command, tmp_path):
+    """Runs whose settings are fine, but not their images: named job by job, and with status 1 at the end."""
+    good, bad = image_folder(tmp_path / "good"), image_folder(tmp_path / "bad")
+    (bad / "train/cat/0.png").write_bytes(b"no image")
+    words = ("+dataset=own/image_folder", f"dataset.root={bad},{good}", "dataset.image_size=8", "+experiment=baseline")
+    status, _, lines = command("classifier", *words, *TINY, "hydra/launcher=basic", "--multirun")
     assert status == 1
     # Once when it happened, once in the summary.
-    assert sum("max_labels_per_class is 500" in line for line in lines) == 2
+    assert sum("train/cat/0.png can't be read" in line for line in lines) == 2
     assert any("test accuracy" in line for line in lines)
     assert lines[-1].startswith("error: 1 done, 1 failed of 2 runs; for the rest repeat: python ")
 

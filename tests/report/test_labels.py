@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +127,15 @@ def test_own_images_are_named_by_their_folder(tmp_path: Path, capsys: Output) ->
     assert methods(tmp_path) == ["Baseline"]
 
 
+def test_a_folders_name_is_plain_text_in_plots(tmp_path: Path, capsys: Output) -> None:
+    for lr in (0.1, 0.2):
+        add_run(tmp_path, dataset="image_folder", root="/data/$x^$ \\frac", facts=facts("1"), method="$a_", lr=lr)
+    report(capsys, tmp_path, "--plots", str(tmp_path / "plots"))
+    (plot,) = (tmp_path / "plots").glob("*accuracy.svg")
+    assert "$x^$ \\frac, wideresnet" in plot.read_text()
+    assert "$a_ (optimizer.lr=0.1)" in plot.read_text()
+
+
 def test_a_name_of_the_users_own_stays(tmp_path: Path, capsys: Output) -> None:
     add_run(tmp_path, dataset="mine", root="/data/flowers", facts=facts("1"))
     assert "mine, wideresnet_16_8" in report(capsys, tmp_path)
@@ -141,6 +151,13 @@ def test_folders_of_one_name_are_told_apart_by_their_parents(tmp_path: Path) -> 
         add_run(tmp_path, dataset="image_folder", root=f"/data/{place}/trees/", facts=facts(place))
     found = {result.dataset for result in summarise(read_store(tmp_path))}
     assert found == {"berlin/trees", "paris/trees"}
+
+
+def test_a_data_set_of_ones_own_that_has_other_facts(tmp_path: Path, capsys: Output) -> None:
+    for version in (1, 2):
+        add_run(tmp_path, dataset="mine", facts={"version": version})
+    printed = report(capsys, tmp_path)
+    assert len(re.findall(r"^  mine [AB]: content [0-9a-f]{8}$", printed, re.MULTILINE)) == 2
 
 
 def test_a_folder_whose_images_changed_is_two_data_sets(tmp_path: Path, capsys: Output) -> None:

@@ -18,11 +18,12 @@ Output = pytest.CaptureFixture[str]
 def runs(tmp_path: Path) -> Path:
     """Four runs whose seeds are their names in these tests."""
     mixup = {"mixer": {"_target_": "chimeramix.mixing.MixUp", "alpha": 1.0}, "augment": {"flip": True}}
-    own = {"root": "/data/my trees", "precision": "bf16"}
+    own: dict[str, Any] = {"root": "/data/my trees", "precision": "bf16"}
     add_run(tmp_path, "Baseline", 0, 0.1, lr=0.1, settings={"erase": None, "augment": {"flip": False}})
     add_run(tmp_path, "MixUp", 1, 0.2, lr=0.1, settings=mixup, samples_per_class=10)
     add_run(tmp_path, "ChimeraMix+Grid", 2, 0.3, lr=0.01, generator_lr=2e-4, samples_per_class=None)
-    add_run(tmp_path, "Baseline", 3, 0.4, lr=0.01, model="wideresnet_16_8 (width=2)", **own)  # type: ignore[arg-type]
+    own |= {"dataset": "image_folder", "facts": {"fingerprint": "f0"}, "augment": "autoaugment"}
+    add_run(tmp_path, "Baseline", 3, 0.4, lr=0.01, model="wideresnet_16_8 (width=2)", **own)
     return tmp_path
 
 
@@ -50,6 +51,10 @@ def table(output: Output, runs: Path, *options: str) -> list[dict[str, str]]:
         (["generator.optimizer.lr=0.0002"], "2"),
         (["machine.precision=bf16"], "3"),
         (["dataset.root=/data/my trees"], "3"),
+        (["dataset=image_folder"], "3"),
+        (["dataset=my trees"], "3"),  # as the table has it
+        (["dataset.name=cifair10"], "012"),
+        (["method=Baseline + AutoAugment"], "3"),
         (["test.accuracy=0.2"], "1"),
         (["optimizer.lr=0.1", "method=MixUp"], "1"),
     ],

@@ -14,7 +14,7 @@ from chimeramix.sweep.driver import sweep
 from tests.runs.tiny import CLASSIFIER, GENERATOR
 
 DIGITS = ["+dataset=demo/digits", "machine.device=cpu", "hydra/launcher=basic"]
-# 70 to 88 images of each class, 797 in all.
+# 79 to 81 images of each class, 797 in all.
 
 
 def refused(tmp_path: Path, role: str, *words: str) -> str:

@@ -174,7 +174,7 @@ def test_experiments_that_share_a_generator_train_it_once(tmp_path: Path, caplog
 
 
 def test_a_classifier_of_a_sweep_trains_the_generator_it_lacks(tmp_path: Path) -> None:
-    """A single run refuses instead, and tells the command."""
+    """A single run refuses instead, and names the command."""
     both = overrides("classifier", tmp_path, "chimeramix_grid")
     sweep(Tree("classifier"), [*both, "augment=flip_crop,trivialaugment", "hydra/launcher=basic"])
     assert len(folders(tmp_path, "generator")) == 1
