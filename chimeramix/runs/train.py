@@ -18,7 +18,7 @@ from chimeramix.machine import Machine
 from chimeramix.runs import build
 from chimeramix.runs.assembly import Parts, Run, parts_of
 from chimeramix.runs.commands import generator_command, resume_command
-from chimeramix.runs.folder import RunFolder
+from chimeramix.runs.folder import RunFolder, folders_in
 from chimeramix.runs.sources import changed_since, check_precision, new_stretch, stretches_in, tell_changes
 from chimeramix.runs.spec import FORMAT, classifier_spec, generator_spec, size_name
 from chimeramix.runs.state import Progress, recorded
@@ -96,10 +96,26 @@ def folders_of(
 ) -> tuple[RunFolder, RunFolder | None]:
     """The run's folder and, for a classifier that uses a generator, that generator's; no file is touched.
 
+    Earlier versions did not count a data set's `content`: where only a run without it is there, that is the one.
+
     Args:
         facts: of the data set; see `DataSource.facts`.
         existing: see `RunFolder`.
     """
+    if existing is None:
+        existing = folders_in(settings.runs_dir)
+    folders = _folders_of(settings, facts, existing)
+    if "content" in facts and folders[0].identity not in existing:
+        without = {key: value for key, value in facts.items() if key != "content"}
+        former = _folders_of(settings, without, existing)
+        if former[0].identity in existing:
+            return former
+    return folders
+
+
+def _folders_of(
+    settings: Settings, facts: dict[str, Any], existing: Mapping[str, Path]
+) -> tuple[RunFolder, RunFolder | None]:
     config = settings.config
     if settings.role == "generator":
         return RunFolder(settings.runs_dir, generator_spec(config, facts), _readable_name(settings), existing), None
