@@ -60,6 +60,11 @@ class Record:
     result: dict[str, Any]
     spec: dict[str, Any]
 
+    @property
+    def precision(self) -> str:
+        """`fp32`, ..., or `unknown` for runs of versions that recorded none."""
+        return "+".join(sorted({each["precision"] for each in self.result.get("stretches", [])})) or "unknown"
+
 
 @dataclass(frozen=True)
 class FoundRun:
