@@ -49,7 +49,8 @@ class DamagedRecord(UserError):
     """
 
     def __init__(self, path: Path, reason: object) -> None:
-        super().__init__(f"{path} is damaged ({reason}); {REMEDY}")
+        self.fault = f"{path} is damaged ({reason})"
+        super().__init__(f"{self.fault}; {REMEDY}")
         self.short = f"{path.name} is damaged ({reason}); {REMEDY}"
 
 

@@ -22,6 +22,7 @@ from chimeramix.runs.folder import RunFolder, folders_in
 from chimeramix.runs.sources import changed_since, check_precision, new_stretch, stretches_in, tell_changes
 from chimeramix.runs.spec import FORMAT, classifier_spec, generator_spec, size_name
 from chimeramix.runs.state import Progress, recorded
+from chimeramix.runs.trained import generator_result
 from chimeramix.streams import RunStreams
 from chimeramix.training.checkpoint import load_checkpoint
 from chimeramix.training.loop import fit
@@ -55,7 +56,7 @@ def train(settings: Settings, generator_too: bool = False, sweep: str | None = N
     restart = config.rerun and not folder.cleared_for(sweep)
     if not restart and _report_if_finished(folder, config):
         return
-    finished = generator.result() if generator else None
+    finished = generator_result(settings, generator) if generator else None
     if generator and finished:
         if changed := changed_since(finished, config):
             again = f"{generator_command(settings.overrides)} rerun=true"
