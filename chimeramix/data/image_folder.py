@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from chimeramix.data.file_digests import file_digests
 from chimeramix.data.image_file import Resize, read_image
 from chimeramix.data.source import Source
 from chimeramix.errors import UserError
@@ -65,21 +66,26 @@ class ImageFolder(Source):
         _ = self._parts
 
     def facts(self) -> dict[str, Any]:
-        """Classes, numbers of images, and a fingerprint of all relative paths and file sizes.
+        """Classes, numbers of images, a fingerprint of all relative paths and file sizes, and one of the content.
 
-        The fingerprint identifies the images and not their place: a copy of the folder has the same one.
+        They identify the images and not their place: a copy of the folder has the same ones. Files are read once; their
+        digests are kept in `data_dir/digests`.
         """
-        digest = hashlib.sha256()
+        digest, content = hashlib.sha256(), hashlib.sha256()
         root, train, test = self._parts
         paths = [path for part in (train, test) for members in part.values() for path in members]
-        for relative, path in sorted((path.relative_to(root).as_posix(), path) for path in paths):
-            # Names that aren't valid UTF-8 exist on Linux.
-            digest.update(relative.encode(errors="surrogateescape") + b"\0%d\n" % _file_size(path))
+        files = sorted((path.relative_to(root).as_posix(), path) for path in paths)
+        digests = file_digests([path for _, path in files], self.data_dir / "digests", self.workers)
+        for (relative, _), (size, file_digest) in zip(files, digests, strict=True):
+            name = relative.encode(errors="surrogateescape")  # names that aren't valid UTF-8 exist on Linux
+            digest.update(name + b"\0%d\n" % size)
+            content.update(name + b"\0" + file_digest.encode() + b"\n")
         return {
             "classes": list(train),
             "num_train": sum(map(len, train.values())),
             "num_test": sum(map(len, test.values())),
             "fingerprint": digest.hexdigest(),
+            "content": content.hexdigest(),
         }
 
     def class_sizes(self) -> list[int]:
@@ -180,10 +186,3 @@ def _entries(folder: Path) -> list[Path]:
     except OSError as error:
         raise UserError(f"{folder} can't be listed ({error.strerror}): correct its permissions") from error
     return sorted(found, key=lambda path: path.name)
-
-
-def _file_size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError as error:
-        raise UserError(f"{path} can't be read ({error.strerror}): replace or remove it") from error

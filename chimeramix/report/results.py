@@ -33,7 +33,7 @@ class FinishedRun:
         name: the method, with what was added to the standard augmentation.
         score: the metric of the last epoch's weights on the whole test set, in percent.
         record: the content of `result.json`.
-        settings: identity of its configuration without seeds and samples per class.
+        settings: identity of its configuration and precision, without seeds and samples per class.
         identity: of the run.
     """
 
@@ -147,6 +147,7 @@ def read_store(folder: Path, metric: str = "accuracy") -> Store:
             damaged.append(str(error))
             continue
         common = {**_seedless(record.spec), "generator": None if generator is None else known[generator]}
+        common["machine"] = {"precision": record.precision}  # runs of another one are not averaged with these
         text = json.dumps(common, sort_keys=True)
         if text not in identities:  # computing them takes a third of the report
             identities[text] = identity_of(common)
@@ -233,10 +234,13 @@ def _run_folders(folder: Path) -> Iterator[FoundRun]:
 
 
 def _generator_settings(folder: Path | None) -> Any:
-    """A generator's configuration without seeds, which tells whether the classifiers of two seeds are one method: its
+    """A generator's configuration and precision, which tell whether the classifiers of two seeds are one method: its
     identity holds its seed. `removed` where its folder is gone."""
     spec = read_spec(folder) if folder is not None else None
-    return "removed" if spec is None else _seedless(spec).get("generator")
+    if folder is None or spec is None:
+        return "removed"
+    record = read_record(folder)
+    return {**(spec.get("generator") or {}), "precision": record.precision if record is not None else "unknown"}
 
 
 def _seedless(spec: dict[str, Any]) -> dict[str, Any]:

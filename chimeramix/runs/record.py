@@ -49,7 +49,8 @@ class DamagedRecord(UserError):
     """
 
     def __init__(self, path: Path, reason: object) -> None:
-        super().__init__(f"{path} is damaged ({reason}); {REMEDY}")
+        self.fault = f"{path} is damaged ({reason})"
+        super().__init__(f"{self.fault}; {REMEDY}")
         self.short = f"{path.name} is damaged ({reason}); {REMEDY}"
 
 
@@ -59,6 +60,11 @@ class Record:
 
     result: dict[str, Any]
     spec: dict[str, Any]
+
+    @property
+    def precision(self) -> str:
+        """`fp32`, ..., or `unknown` for runs of versions that recorded none."""
+        return "+".join(sorted({each["precision"] for each in self.result.get("stretches", [])})) or "unknown"
 
 
 @dataclass(frozen=True)

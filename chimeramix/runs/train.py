@@ -19,10 +19,11 @@ from chimeramix.machine import Machine
 from chimeramix.runs import build
 from chimeramix.runs.assembly import Parts, Run, parts_of
 from chimeramix.runs.commands import generator_command, resume_command
-from chimeramix.runs.folder import RunFolder
+from chimeramix.runs.folder import RunFolder, folders_in
 from chimeramix.runs.sources import changed_since, check_precision, new_stretch, stretches_in, tell_changes
 from chimeramix.runs.spec import FORMAT, classifier_spec, generator_spec, size_name
 from chimeramix.runs.state import Progress, recorded
+from chimeramix.runs.trained import generator_result
 from chimeramix.streams import RunStreams
 from chimeramix.training.checkpoint import load_checkpoint
 from chimeramix.training.loop import fit
@@ -56,7 +57,7 @@ def train(settings: Settings, generator_too: bool = False, sweep: str | None = N
     restart = config.rerun and not folder.cleared_for(sweep)
     if not restart and _report_if_finished(folder, config):
         return
-    finished = generator.result() if generator else None
+    finished = generator_result(settings, generator) if generator else None
     if generator and finished:
         if changed := changed_since(finished, config):
             again = f"{generator_command(settings.overrides)} rerun=true"
@@ -101,10 +102,26 @@ def folders_of(
 ) -> tuple[RunFolder, RunFolder | None]:
     """The run's folder and, for a classifier that uses a generator, that generator's; no file is touched.
 
+    Earlier versions did not count a data set's `content`: where only a run without it is there, that is the one.
+
     Args:
         facts: of the data set; see `DataSource.facts`.
         existing: see `RunFolder`.
     """
+    if existing is None:
+        existing = folders_in(settings.runs_dir)
+    folders = _folders_of(settings, facts, existing)
+    if "content" in facts and folders[0].identity not in existing:
+        without = {key: value for key, value in facts.items() if key != "content"}
+        former = _folders_of(settings, without, existing)
+        if former[0].identity in existing:
+            return former
+    return folders
+
+
+def _folders_of(
+    settings: Settings, facts: dict[str, Any], existing: Mapping[str, Path]
+) -> tuple[RunFolder, RunFolder | None]:
     config = settings.config
     if settings.role == "generator":
         return RunFolder(settings.runs_dir, generator_spec(config, facts), _readable_name(settings), existing), None

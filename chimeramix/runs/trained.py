@@ -21,7 +21,7 @@ from chimeramix.errors import UserError
 from chimeramix.runs import build
 from chimeramix.runs.commands import generator_command
 from chimeramix.runs.folder import RunFolder
-from chimeramix.runs.record import read_record
+from chimeramix.runs.record import DamagedRecord, read_record
 from chimeramix.streams import RandomStream, derive_seed
 from chimeramix.training.checkpoint import first_line
 from chimeramix.types import Subset
@@ -43,11 +43,24 @@ def trained_generator(settings: Settings, folder: RunFolder | None, device: torc
     network = build.generator(settings.config).network
     build.check_generator(settings.config, network)
     command = generator_command(settings.overrides)
-    result = folder.result()
+    result = generator_result(settings, folder)
     if result is None:
         state = f"its training in {folder.path} is not finished" if folder.path.exists() else "there is none"
         raise UserError(f"this run needs the generator {folder.identity}, and {state}; train it with: {command}")
     return _frozen(network, folder.weights, result, f"train it again with: {command} rerun=true").to(device)
+
+
+def generator_result(settings: Settings, folder: RunFolder) -> dict[str, Any] | None:
+    """The result of the generator that the same overrides train, None where it is not finished.
+
+    Raises:
+        UserError: for a damaged one, with the command to type.
+    """
+    try:
+        return folder.result()
+    except DamagedRecord as error:
+        command = generator_command(settings.overrides)
+        raise UserError(f"{error.fault}; train it again with: {command} rerun=true") from error
 
 
 def support(

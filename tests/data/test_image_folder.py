@@ -1,6 +1,7 @@
 import os
 import shutil
 import struct
+import time
 import zlib
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
+from chimeramix.data import file_digests as digests
 from chimeramix.data.image_folder import ImageFolder
 from chimeramix.errors import UserError
 from chimeramix.types import DataSource
@@ -244,6 +246,58 @@ def test_facts_follow_the_content_and_not_the_place(root, tmp_path):
     assert folder(copy).facts()["fingerprint"] != facts["fingerprint"]
     (root / "train" / "cat" / "b.png").rename(root / "train" / "cat" / "c.png")
     assert folder(root).facts()["fingerprint"] != facts["fingerprint"]
+
+
+def with_other_pixels(path):
+    """Changes a byte, and neither the file's size nor the time of its last change that it shows."""
+    time.sleep(0.02)  # time stamps are coarse
+    before = path.stat()
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert path.stat().st_size == before.st_size
+    assert path.stat().st_mtime_ns == before.st_mtime_ns
+
+
+@pytest.mark.parametrize("settled", [0, 2_000_000_000])
+def test_facts_follow_the_pixels_of_a_file_of_the_same_size(root, tmp_path, monkeypatch, settled):
+    monkeypatch.setattr(digests, "_SETTLED", settled)
+    facts = folder(root, data_dir=tmp_path / "data").facts()
+    with_other_pixels(root / "train" / "ant" / "z.bmp")
+    other = folder(root, data_dir=tmp_path / "data").facts()
+    assert other.pop("content") != facts.pop("content")
+    assert other == facts
+
+
+def test_files_are_read_once(root, tmp_path, monkeypatch):
+    monkeypatch.setattr(digests, "_SETTLED", 0)
+    facts = folder(root, data_dir=tmp_path / "data").facts()
+    read = []
+    digest = digests._digest
+    monkeypatch.setattr(digests, "_digest", lambda path: read.append(path) or digest(path))
+    assert folder(root, data_dir=tmp_path / "data").facts() == facts
+    assert read == []
+    with_other_pixels(root / "train" / "ant" / "z.bmp")
+    folder(root, data_dir=tmp_path / "data").facts()
+    assert read == [root / "train" / "ant" / "z.bmp"]
+
+
+@pytest.mark.parametrize("content", ["", "[1]", '{"train/cat/a.png": 5}', '{"train/cat/a.png": [1]}'])
+def test_damaged_or_forbidden_caches_cost_time_only(root, tmp_path, content, monkeypatch):
+    monkeypatch.setattr(digests, "_SETTLED", 0)
+    facts = folder(root, data_dir=tmp_path / "data").facts()
+    (cache,) = (tmp_path / "data" / "digests").iterdir()
+    cache.write_text(content)
+    assert folder(root, data_dir=tmp_path / "data").facts() == facts
+    (tmp_path / "file").touch()
+    assert folder(root, data_dir=tmp_path / "file").facts() == facts
+
+
+def test_what_is_no_plain_file_is_refused_and_not_waited_for(root, tmp_path):
+    os.mkfifo(root / "train" / "cat" / "pipe.png")
+    with pytest.raises(UserError, match=r"pipe\.png is no plain file"):
+        folder(root, data_dir=tmp_path / "data").facts()
 
 
 def test_refuses_an_unknown_way_of_resizing(root):

@@ -11,7 +11,7 @@ from chimeramix.cli import main
 from chimeramix.errors import RunFailure, UserError
 from chimeramix.report.results import Result, read_store, summarise
 from chimeramix.runs.state import read_state
-from tests.report.store import add_run
+from tests.report.store import add_run, write_record
 
 
 def results_of(runs: Path, metric: str = "accuracy") -> list[Result]:
@@ -47,6 +47,33 @@ def test_other_settings_make_another_result_named_by_them(tmp_path: Path) -> Non
     add_run(tmp_path, lr=0.01)
     found = {result.method: len(result.runs) for result in results_of(tmp_path)}
     assert found == {"Baseline (optimizer.lr=0.1)": 2, "Baseline (optimizer.lr=0.01)": 1}
+
+
+def test_another_precision_makes_another_result_named_by_it(tmp_path: Path) -> None:
+    for seed, precision in enumerate(["fp32", "bf16", "fp32"]):
+        add_run(tmp_path, seed=seed, precision=precision)
+    found = {result.method: len(result.runs) for result in results_of(tmp_path)}
+    assert found == {"Baseline (machine.precision=fp32)": 2, "Baseline (machine.precision=bf16)": 1}
+
+
+def test_the_generators_precision_counts_as_well(tmp_path: Path) -> None:
+    for seed, precision in enumerate(["fp32", "bf16"]):
+        folder = add_run(tmp_path, "ChimeraMix+Grid", seed, generator_lr=2e-4, precision="fp32")
+        (generator,) = (tmp_path / "generator").glob(f"*{generator_of(folder)}")
+        spec = json.loads((generator / "spec.json").read_text())
+        write_record(generator, spec, role="generator", test=None, stretches=[{"precision": precision}])
+    methods = sorted(result.method for result in results_of(tmp_path))
+    assert methods == [f"ChimeraMix+Grid (generator.precision={precision})" for precision in ("bf16", "fp32")]
+
+
+def test_runs_without_a_recorded_precision_are_not_averaged_with_others(tmp_path: Path) -> None:
+    add_run(tmp_path, seed=0)
+    add_run(tmp_path, seed=1)
+    (result,) = results_of(tmp_path)
+    assert result.method == "Baseline"
+    add_run(tmp_path, seed=2, precision="fp32")
+    found = {result.method: len(result.runs) for result in results_of(tmp_path)}
+    assert found == {"Baseline (machine.precision=unknown)": 2, "Baseline (machine.precision=fp32)": 1}
 
 
 def test_settings_that_follow_the_number_of_samples_make_no_variants(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ A key that the identity forgets makes a changed run "done already"; one that it 
 
 import dataclasses
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -138,6 +139,27 @@ def test_runs_depend_on_what_the_images_are(usual: tuple[str, str]) -> None:
     settings = compose_settings("classifier", WORDS)
     other = [folder.identity for folder in folders_of(settings, {"fingerprint": "other images"}) if folder]
     assert set(other).isdisjoint(usual)
+
+
+def test_runs_of_versions_that_did_not_count_the_content_are_found(tmp_path: Path) -> None:
+    """The generator's alone, for a classifier that is new, and both; a run that counts it goes first."""
+    settings = compose_settings("classifier", [*WORDS, f"machine.runs_dir={tmp_path}"])
+    former = {"fingerprint": "sizes"}
+    facts = {**former, "content": "pixels"}
+    new = folders_of(settings, facts)
+    old = folders_of(settings, former)
+    assert new[1] is not None
+    assert old[1] is not None
+    assert {folder.identity for folder in new if folder}.isdisjoint(folder.identity for folder in old if folder)
+    old[1].path.mkdir(parents=True)
+    classifier, generator = folders_of(settings, facts)
+    assert generator is not None
+    assert generator.path == old[1].path
+    assert classifier.identity not in (new[0].identity, old[0].identity)
+    old[0].path.mkdir(parents=True)
+    assert folders_of(settings, facts)[0].path == old[0].path
+    classifier.path.mkdir(parents=True)
+    assert folders_of(settings, facts)[0].path == classifier.path
 
 
 def test_a_classifier_that_mixes_by_itself_depends_on_no_generator() -> None:

@@ -1,9 +1,10 @@
 """What a run was computed with: recorded for every process, and compared with what computes today."""
 
-import importlib
 import json
 import shutil
+import sys
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -59,9 +60,9 @@ def test_an_uninterrupted_run_is_one_stretch(tmp_path: Path) -> None:
         "precision": "bf16",
         "compile": False,
         "threads": 1,
-        "chimeramix": importlib.metadata.version("chimeramix"),
+        "chimeramix": version("chimeramix"),
         "git_commit": git_commit(),
-        "torch": importlib.metadata.version("torch"),
+        "torch": version("torch"),
         "modules": {},
     }
 
@@ -94,7 +95,7 @@ def test_a_checkpoint_without_this_record_goes_on(interrupted: Path) -> None:
 
 
 @pytest.fixture
-def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder with a loss of one's own, in a package whose modules import each other."""
     package = tmp_path / "own_parts"
     package.mkdir()
@@ -108,8 +109,9 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (package / "more" / "deeper.py").write_text("class Nothing: ...\n")
     (package / "unused.py").touch()
     monkeypatch.syspath_prepend(tmp_path)
-    importlib.invalidate_caches()
-    return package
+    yield package
+    for name in [name for name in sys.modules if name.split(".")[0] == package.name]:
+        del sys.modules[name]
 
 
 LOSS = "loss._target_=own_parts.losses.Loss"

@@ -83,6 +83,15 @@ def test_a_damaged_record_of_a_generator_is_told(folder: Path, tmp_path: Path, n
         ChimeraMix.from_run(copy, *support())
 
 
+def test_a_classifier_tells_how_to_mend_its_generators_record(folder: Path, tmp_path: Path) -> None:
+    """`rerun=true` would start the classifier anew, which mends nothing."""
+    copy = shutil.copytree(folder, tmp_path / "generator" / folder.name)
+    (copy / "result.json").write_text("{}")
+    told = r"result\.json is damaged \(no role\); train it again with: .*train_generator\.py"
+    with pytest.raises(UserError, match=told):
+        run("classifier", tmp_path)
+
+
 @pytest.mark.parametrize(
     ("images", "labels", "message"),
     [
