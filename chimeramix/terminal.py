@@ -38,6 +38,11 @@ def exit_status(work: Callable[[], object]) -> int:
     return 0
 
 
+def counted(number: int, noun: str) -> str:
+    """`1 run`, `2 runs`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 @dataclass(frozen=True)
 class Text:
     """A cell of a table."""

@@ -17,6 +17,7 @@ from chimeramix.sweep.plan import Cell, Plan, count_states, plan, queue_of, stat
 from chimeramix.sweep.pool import default_at_once
 from chimeramix.sweep.task import write_job
 from chimeramix.sweep.trial import Trials
+from chimeramix.terminal import counted
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +62,7 @@ def sweep(tree: Tree, overrides: list[str]) -> None:
     if planned.nothing:
         log.info("%d of %d combinations train no %s: nothing to do", planned.nothing, planned.combinations, tree.role)
     if planned.runs:
-        log.info("%d runs: %s", len(planned.runs), count_states(states))
+        log.info("%s: %s", counted(len(planned.runs), "run"), count_states(states))
     if todo:
         _launch(launcher, asked, planned, todo)
     if planned.runs:
@@ -140,13 +141,13 @@ def _summarise(cells: list[Cell], asked: Sweep) -> None:
         log.info("%s: %s", cell.folder, _describe(state, status))
     if len(unfinished) > _MOST_TOLD:
         log.info("... and %d more: chimeramix status %s", len(unfinished) - _MOST_TOLD, _runs_dir(asked))
-    told = f"{count_states(states)} of {len(cells)} runs"
+    told = f"{count_states(states)} of {counted(len(cells), 'run')}"
     if any(state in ("queued", "running") for _, state, _ in unfinished):
         raise RunFailure(f"{told}; see how they do with: chimeramix status {_runs_dir(asked)}")
     if unfinished:
         command = train_command(asked.role, to_repeat(asked.overrides))
         raise RunFailure(f"{told}; for the rest repeat: {command} --multirun")
-    log.info("all %d runs are done", len(cells))
+    log.info("the run is done" if len(cells) == 1 else f"all {len(cells)} runs are done")
 
 
 def _describe(state: str, status: RunStatus | None) -> str:
