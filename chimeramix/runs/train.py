@@ -12,7 +12,7 @@ from safetensors.torch import save
 
 from chimeramix.config.settings import Settings
 from chimeramix.files import read_json_lines, write_atomically
-from chimeramix.machine import Machine
+from chimeramix.machine import Machine, memory_told
 from chimeramix.runs import build
 from chimeramix.runs.assembly import Parts, Run, parts_of
 from chimeramix.runs.commands import resume_command
@@ -59,7 +59,8 @@ def train(settings: Settings, generator_too: bool = False, sweep: str | None = N
 
     machine.make_reproducible()
     run = Run(settings, machine, source, facts, folder, generator, RunStreams(config.seed, machine.device))
-    parts = parts_of(run)
+    with memory_told():
+        parts = parts_of(run)
     with folder.lock():
         if restart:
             folder.clear(sweep)
@@ -68,7 +69,7 @@ def train(settings: Settings, generator_too: bool = False, sweep: str | None = N
         checkpoint = folder.path / "checkpoint.pt"
         # Read here, so that a damaged one is refused before anything is written.
         state = load_checkpoint(checkpoint, folder.identity) if checkpoint.exists() else None
-        with recorded(folder.path, resume_command(settings.role, settings.overrides)) as progress:
+        with recorded(folder.path, resume_command(settings.role, settings.overrides)) as progress, memory_told():
             _train_in_folder(run, parts, state, progress)
 
 
