@@ -45,7 +45,9 @@ def main(arguments: list[str] | None = None) -> int:
     report.add_argument("--plots", type=Path, metavar="FOLDER", help="draw plots into it, as PNG and SVG")
 
     status = commands.add_parser("status", help="how far the runs are, and the commands that finish the rest")
-    status.add_argument("runs", type=Path, help="a folder of runs (machine.runs_dir)")
+    status.add_argument(
+        "runs", type=Path, nargs="?", default=Path("runs"), help="a folder of runs (machine.runs_dir; default: runs)"
+    )
     status.add_argument(
         "words",
         metavar="command",

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from chimeramix.errors import UserError
+from chimeramix.errors import RunFailure, UserError
 
 _THREADS_PER_CPU = 4  # more can only slow a run down, and OpenMP ends the process where it can't start them
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -126,6 +126,20 @@ class Machine:
                 torch.backends.cuda.matmul.allow_tf32 = False
         elif self.device.type == "cpu":
             _keep_freed_memory()
+
+
+@contextmanager
+def memory_errors() -> Iterator[None]:
+    """Turns what PyTorch, NumPy and Python say of too little memory into one `RunFailure`."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError | torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
+            raise
+        said = str(error).partition("\n")[0] or type(error).__name__
+        raise RunFailure(
+            f"out of memory: choose a smaller batch_size, model or image size, or another machine ({said})"
+        ) from error
 
 
 def records(compile: bool | str) -> bool:

@@ -57,3 +57,22 @@ def test_an_unknown_command_is_refused() -> None:
     with pytest.raises(SystemExit) as stop:
         main(["train"])
     assert stop.value.code == 2
+
+
+def test_status_looks_at_the_usual_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["status"]) == 2
+    assert capsys.readouterr().err == "error: runs: no such folder; name the machine.runs_dir of your runs\n"
+    (tmp_path / "runs" / "classifier" / "digits-n2-baseline-s0-0123456789ab").mkdir(parents=True)
+    assert main(["status"]) == 0
+    assert "baseline" in capsys.readouterr().out
+
+
+def test_a_failed_download_is_a_failure_and_no_mistake(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = [f"machine.data_dir={tmp_path}/data", "machine.mirror='http://127.0.0.1:9'"]  # nobody listens there
+    assert main(["prepare", "cifair10", *words]) == 1
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert "can't be fetched" in line
+    assert list(tmp_path.iterdir()) == []

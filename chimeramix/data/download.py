@@ -14,13 +14,14 @@ import tarfile
 import urllib.request
 import zipfile
 import zlib
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 from filelock import FileLock, Timeout
 
-from chimeramix.errors import UserError
+from chimeramix.errors import RunFailure, UserError
 
 log = logging.getLogger(__name__)
 
@@ -53,13 +54,17 @@ class Release:
 def fetch(release: Release, data_dir: Path, mirror: str | None = None) -> None:
     """Makes sure that the release lies extracted and intact in `data_dir`; only one process at a time works on it.
 
+    Nothing is left of a download that failed.
+
     Raises:
-        UserError: The archive can't be fetched or extracted, it isn't the published one, or `data_dir` can't be
-            written.
+        RunFailure: The archive can't be fetched from a server, or isn't the published one there.
+        UserError: The same of a folder or file, or it can't be extracted, or `data_dir` can't be written.
     """
     if not broken_files(release, data_dir):
         return
-    lock = FileLock(data_dir / f".{release.filename}.lock")
+    lock_file = data_dir / f".{release.filename}.lock"
+    lock = FileLock(lock_file)
+    made = [folder for folder in (data_dir, *data_dir.parents) if not folder.exists()]
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
         try:
@@ -75,6 +80,13 @@ def fetch(release: Release, data_dir: Path, mirror: str | None = None) -> None:
         if broken:
             archive = _archive(release, data_dir, mirror, broken[0])
             _extract(release, archive, data_dir, broken)
+    except BaseException:
+        _part_of(data_dir / release.filename).unlink(missing_ok=True)
+        lock_file.unlink(missing_ok=True)  # while it is held: another process that waits for it makes a new one
+        with suppress(OSError):  # others' files are in it
+            for folder in made:
+                folder.rmdir()
+        raise
     finally:
         lock.release()
 
@@ -106,22 +118,27 @@ def _archive(release: Release, data_dir: Path, mirror: str | None, broken: Path)
     else:
         state = f"{archive} is missing"
     remedy = f"put {release.filename} into {data_dir} by hand, or set machine.mirror=URL-or-folder"
-    part = archive.with_name(f"{release.filename}.part")
+    failure = RunFailure if address.startswith(("http://", "https://")) else UserError
+    part = _part_of(archive)
     for _ in range(ATTEMPTS):
         try:
             size = _transfer(address, part, data_dir)
         except (OSError, http.client.HTTPException, ValueError) as error:  # ValueError: not an address at all
-            raise UserError(
+            raise failure(
                 f"dataset {release.name}: {state} and {address} can't be fetched ({_one_line(error)}): {remedy}"
             ) from error
         if _md5(part) == release.md5:
             part.replace(archive)
             return archive
-    part.unlink()
-    raise UserError(
+    raise failure(
         f"dataset {release.name}: {state} and {address} isn't the published file either ({size} bytes, md5 not "
         f"{release.md5}): {remedy}"
     )
+
+
+def _part_of(archive: Path) -> Path:
+    """Where the archive lies until it is whole."""
+    return archive.with_name(f"{archive.name}.part")
 
 
 def _transfer(address: str, target: Path, data_dir: Path) -> int:

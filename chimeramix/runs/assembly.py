@@ -26,13 +26,14 @@ from chimeramix.runs.tryout import (
     try_erase,
     try_loss,
     try_model,
+    try_schedule,
 )
 from chimeramix.streams import RunStreams
 from chimeramix.training.classifier import ClassifierTraining
 from chimeramix.training.evaluation import Evaluator
 from chimeramix.training.generator import GeneratorTraining
 from chimeramix.training.loop import Training
-from chimeramix.training.mixmatch import MixMatchTraining
+from chimeramix.training.mixmatch import MixMatch, MixMatchTraining
 from chimeramix.types import DataSource, Mask
 
 _MOST_STEPS = 100_000_000  # a month at 25 ms each
@@ -156,11 +157,13 @@ def classifier_parts(run: Run) -> Parts:
     loss = build.loss(config, num_classes)
     try_loss(loss, num_classes)
     loss = loss.to(machine.device)
+    schedule = build.part(config, "schedule")
+    try_schedule(schedule)
     with as_user_error("optimizer"):
         optimisation = Optimisation(
             [*model.parameters(), *loss.parameters()],
             build.part(config, "optimizer"),
-            build.part(config, "schedule"),
+            schedule,
             config.epochs * len(loader),
             machine,
             getattr(model, "without_weight_decay", tuple)(),  # a library's models don't have it
@@ -184,6 +187,7 @@ def classifier_parts(run: Run) -> Parts:
         return Parts(ClassifierTraining(**common), model, data, views, len(test.labels), streams)
     check_procedure(mixer)
     algorithm = build.part(config, "procedure")
+    build.check_kind(algorithm, MixMatch, config.procedure, "procedure")
     others = data.unlabelled(source.image_size, algorithm.unlabelled, algorithm.transductive, "procedure")
     if not len(others):
         others = subset  # once more, without their labels

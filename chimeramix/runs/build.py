@@ -15,10 +15,13 @@ from torch import nn
 from chimeramix.config.checks import as_user_error, parameters_of, takes_any_key, target_of
 from chimeramix.config.schema import Config
 from chimeramix.data.views import SameClassPartners, Views
+from chimeramix.errors import UserError
 from chimeramix.generators.base import Generator
 from chimeramix.mixing.base import Mixer
 from chimeramix.streams import RunStreams, derive_seed
 from chimeramix.types import DataSource, Mask
+
+_OF_A_SOURCE = ("image_size", "mean", "std", "prepare", "facts", "train", "test")  # see `DataSource`
 
 
 def source(config: Config) -> DataSource:
@@ -28,6 +31,9 @@ def source(config: Config) -> DataSource:
         made: DataSource = _make(
             config.dataset, data_dir=machine.data_dir, mirror=machine.mirror, workers=machine.workers
         )
+    lacking = [name for name in _OF_A_SOURCE if not hasattr(made, name)]
+    if lacking:
+        raise UserError(f"dataset._target_={config.dataset['_target_']}: is no data set, it has no {lacking[0]}")
     return made
 
 
@@ -41,6 +47,7 @@ def generator(config: Config) -> Generator:
     """The generator with fresh weights from the run's seed."""
     with as_user_error("generator"), _seeded_weights(config.seed):
         made: Generator = _make(config.generator)
+    check_kind(made, Generator, config.generator, "generator")
     return made
 
 
@@ -48,6 +55,7 @@ def model(config: Config, num_classes: int) -> nn.Module:
     """The classifier with fresh weights from the run's seed."""
     with as_user_error("model"), _seeded_weights(config.seed):
         made: nn.Module = _make(config.model, ("num_classes",), num_classes=num_classes)
+    check_kind(made, nn.Module, config.model, "model")
     return made
 
 
@@ -55,6 +63,7 @@ def loss(config: Config, num_classes: int) -> nn.Module:
     """The classifier's loss; one with layers of its own draws their weights from the run's seed."""
     with as_user_error("loss"), _seeded_weights(config.seed):
         made: nn.Module = _make(config.loss, num_classes=num_classes)
+    check_kind(made, nn.Module, config.loss, "loss")
     return made
 
 
@@ -103,6 +112,7 @@ def mixer(config: Config, views: Views, streams: RunStreams, num_classes: int, g
             partners=SameClassPartners(views, streams["partners"]),
             views=views,
         )
+        check_kind(made, Mixer, group, "mixer")
         return made
 
     with as_user_error("mixer"):
@@ -114,6 +124,12 @@ def mixer(config: Config, views: Views, streams: RunStreams, num_classes: int, g
             made = make(group)
         made.check(views.subset.images.shape[-1])
     return made
+
+
+def check_kind(made: object, kind: type, group: dict[str, Any], path: str) -> None:
+    """Raises `UserError` for a part that is not of the kind that its group is for."""
+    if not isinstance(made, kind):
+        raise UserError(f"{path}._target_={group['_target_']}: is no {kind.__name__} ({kind.__module__})")
 
 
 def _mixers(group: dict[str, Any]) -> list[dict[str, Any]]:

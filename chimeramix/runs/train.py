@@ -15,7 +15,7 @@ from chimeramix.config.schema import Config
 from chimeramix.config.settings import Settings
 from chimeramix.errors import Interrupted
 from chimeramix.files import read_json_lines, write_atomically
-from chimeramix.machine import Machine
+from chimeramix.machine import Machine, memory_errors
 from chimeramix.runs import build
 from chimeramix.runs.assembly import Parts, Run, parts_of
 from chimeramix.runs.commands import generator_command, resume_command
@@ -74,7 +74,8 @@ def train(settings: Settings, generator_too: bool = False, sweep: str | None = N
 
     machine.make_reproducible()
     run = Run(settings, machine, source, facts, folder, generator, RunStreams(config.seed, machine.device))
-    parts = parts_of(run)
+    with memory_errors():
+        parts = parts_of(run)
     with folder.lock():
         if restart:
             folder.clear(sweep)
@@ -85,7 +86,7 @@ def train(settings: Settings, generator_too: bool = False, sweep: str | None = N
         state = load_checkpoint(checkpoint, folder.identity) if checkpoint.exists() else None
         check_precision(checkpoint, stretches_in(state), machine.precision)
         try:
-            with recorded(folder.path, resume_command(settings.role, settings.overrides)) as progress:
+            with recorded(folder.path, resume_command(settings.role, settings.overrides)) as progress, memory_errors():
                 _train_in_folder(run, parts, state, progress)
         except Interrupted as stop:
             stop.rerun = config.rerun

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from chimeramix.augment import Cutout
 from chimeramix.config.checks import as_user_error
@@ -21,6 +22,7 @@ from chimeramix.config.schema import Config
 from chimeramix.data.views import Augment, Erase
 from chimeramix.errors import UserError
 from chimeramix.machine import Machine
+from chimeramix.optimize import Schedule
 from chimeramix.runs import build
 from chimeramix.streams import RandomStream
 from chimeramix.types import Subset
@@ -70,6 +72,13 @@ def try_model(config: Config, num_classes: int, image_size: int, batch_size: int
             pass
     with _unseen(), torch.no_grad():
         _call(build.model(config, num_classes).eval(), num_classes, image_size)
+
+
+def try_schedule(schedule: Schedule) -> None:
+    """Raises `UserError` where a schedule makes no factor of the share of the training that is done."""
+    with _told("schedule", "a schedule makes of the share of the training, 0 to 1, a factor on the learning rate"):
+        for share in (0.0, 1.0):
+            float(schedule(share))
 
 
 def try_loss(loss: nn.Module, num_classes: int) -> None:
@@ -139,7 +148,8 @@ def _memory(machine: Machine | None) -> int:
 
 def _training_bytes(network: nn.Module) -> int:
     """Of the weights, and of the gradients of those that are trained."""
-    return sum(p.numel() * p.element_size() * (2 if p.requires_grad else 1) for p in network.parameters())
+    known = (parameter for parameter in network.parameters() if not is_lazy(parameter))
+    return sum(p.numel() * p.element_size() * (2 if p.requires_grad else 1) for p in known)
 
 
 def _step_bytes(model: nn.Module, image_size: int, batch_size: int, machine: Machine | None) -> int:

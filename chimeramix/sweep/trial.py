@@ -14,7 +14,15 @@ from chimeramix.data.views import Augment, Normalize, SameClassPartners, Views
 from chimeramix.machine import check_recordable
 from chimeramix.runs import build
 from chimeramix.runs.assembly import check_procedure
-from chimeramix.runs.tryout import check_generator, check_images, try_augment, try_erase, try_loss, try_model
+from chimeramix.runs.tryout import (
+    check_generator,
+    check_images,
+    try_augment,
+    try_erase,
+    try_loss,
+    try_model,
+    try_schedule,
+)
 from chimeramix.streams import RunStreams
 from chimeramix.types import DataSource, Subset
 
@@ -113,7 +121,7 @@ _CLASSIFIER: dict[str, Trial] = {
     "model": lambda config, source, blank: try_model(config, _CLASSES, source.image_size, 1, None),
     "loss": lambda config, source, blank: try_loss(build.loss(config, _CLASSES), _CLASSES),
     "optimizer": _optimizer,
-    "schedule": _part("schedule"),
+    "schedule": lambda config, source, blank: try_schedule(build.part(config, "schedule")),
     "procedure": _part("procedure"),
 }
 _ALL = {"generator": _generator, **_CLASSIFIER}

@@ -74,3 +74,9 @@ def test_mistakes_in_a_process_of_its_own(words, tmp_path):
     assert (done.returncode, done.stdout) == (2, "")
     assert len(done.stderr.splitlines()) == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_one_run_is_no_plural(command):
+    words = (*BASELINE, *TINY, "model.width=1", "seed=0", "hydra/launcher=basic", "--multirun")
+    status, _, lines = command("classifier", *words)
+    assert (status, lines[0], lines[-1]) == (0, "1 run: 1 missing", "the run is done")

@@ -5,6 +5,7 @@ import os
 import pytest
 import torch
 
+from chimeramix.training.classifier import ClassifierTraining
 from tests.bad_input.words import BASELINE, TINY
 
 
@@ -22,6 +23,29 @@ def test_a_gpu_too_many(refusal, monkeypatch):
     assert "machine.device=cuda:7: this machine has 1 CUDA GPU;" in refusal(
         "classifier", *BASELINE, "machine.device=cuda:7"
     )
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError(
+            "[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory: 8 bytes\nframe 1"
+        ),
+        torch.OutOfMemoryError("CUDA out of memory.\nTried to allocate 8 bytes"),
+        MemoryError(),
+    ],
+)
+def test_a_run_that_runs_out_of_memory(error, command, monkeypatch):
+    """What the check beforehand does not count is a failure in one line, too."""
+
+    def step(*_):
+        raise error
+
+    monkeypatch.setattr(ClassifierTraining, "step", step)
+    status, _, lines = command("classifier", *BASELINE, *TINY, "model.width=1")
+    assert status == 1
+    assert lines[-1].startswith("error: out of memory: choose a smaller batch_size, model or image size")
+    assert "frame" not in lines[-1]
 
 
 def test_a_sweep_without_slurm(refusal, monkeypatch, tmp_path):

@@ -29,3 +29,10 @@ def image_folder(root):
         for position in range(2):
             Image.new("RGB", (8, 8), (number, position, 0)).save(root / path / f"{position}.png")
     return root
+
+
+class NoDataSet:
+    """Takes what a data set takes, and is none."""
+
+    def __init__(self, name: str, image_size: int, mean: list[float], std: list[float]) -> None:
+        pass

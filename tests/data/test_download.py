@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from chimeramix.data import cifar, download
-from chimeramix.errors import UserError
+from chimeramix.errors import RunFailure, UserError
 from tests.data.fake_archives import HALF, LABELS, md5, publish_cifar, write_archive
 
 REFUSED = "http://127.0.0.1:9"  # nobody listens there
@@ -49,13 +49,13 @@ def test_a_mirror_may_be_a_server(make, store):
         address = f"http://127.0.0.1:{server.server_port}"
         assert make(mirror=address).train().labels.tolist() == LABELS[:4]
         (store / "ciFAIR-10.zip").unlink()
-        with pytest.raises(UserError, match=r"ciFAIR-10\.zip can't be fetched \(HTTP Error 404"):
+        with pytest.raises(RunFailure, match=r"ciFAIR-10\.zip can't be fetched \(HTTP Error 404"):
             make(mirror=address, data_dir=store).prepare()
         server.shutdown()
 
 
 def test_offline_tells_address_and_remedies_in_one_line(make, data_dir):
-    with pytest.raises(UserError) as error:
+    with pytest.raises(RunFailure) as error:
         make(mirror=REFUSED).train()
     message = str(error.value)
     assert "\n" not in message
@@ -63,6 +63,25 @@ def test_offline_tells_address_and_remedies_in_one_line(make, data_dir):
     assert f"{REFUSED}/ciFAIR-10.zip" in message
     assert f"put ciFAIR-10.zip into {data_dir}" in message
     assert "machine.mirror=" in message
+    assert not data_dir.exists()
+
+
+def test_nothing_is_left_of_a_failed_download(make, store, data_dir):
+    """Neither the lock nor a part, nor the folders that were made; but the user's files."""
+    quiet = type("Quiet", (SimpleHTTPRequestHandler,), {"log_message": lambda *_: None})
+    truncate(store / "ciFAIR-10.zip", store / "ciFAIR-10.zip")
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(quiet, directory=store)) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}"
+        with pytest.raises(RunFailure, match="isn't the published file either"):
+            make(mirror=address, data_dir=data_dir / "below" / "it").prepare()
+        assert not data_dir.exists()
+        data_dir.mkdir()
+        (data_dir / "mine").touch()
+        with pytest.raises(RunFailure, match="isn't the published file either"):
+            make(mirror=address).prepare()
+        server.shutdown()
+    assert [path.name for path in data_dir.iterdir()] == ["mine"]
 
 
 def test_a_mirror_without_the_archive_or_of_no_known_kind(make, tmp_path):
@@ -86,7 +105,7 @@ def test_a_truncated_archive_is_fetched_again(make, store, data_dir):
 
 def test_a_truncated_archive_is_named_when_it_cannot_be_fetched(make, store, data_dir):
     truncate(store / "ciFAIR-10.zip", data_dir / "ciFAIR-10.zip")
-    with pytest.raises(UserError, match=r"data/ciFAIR-10\.zip is truncated .* can't be fetched"):
+    with pytest.raises(RunFailure, match=r"data/ciFAIR-10\.zip is truncated .* can't be fetched"):
         make(mirror=REFUSED).train()
     assert (data_dir / "ciFAIR-10.zip").exists()  # the user's file is the user's
 
@@ -113,7 +132,7 @@ def test_a_truncated_file_is_named_when_nothing_is_left_to_extract_it_from(make,
     make().prepare()
     (data_dir / "ciFAIR-10.zip").unlink()
     truncate(data_dir / "ciFAIR-10" / "test_batch", data_dir / "ciFAIR-10" / "test_batch")
-    with pytest.raises(UserError, match=r"ciFAIR-10/test_batch is truncated"):
+    with pytest.raises(RunFailure, match=r"ciFAIR-10/test_batch is truncated"):
         make(mirror=REFUSED).train()
 
 
