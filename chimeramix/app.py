@@ -6,7 +6,7 @@ from typing import NoReturn
 
 from hydra.errors import HydraException
 
-from chimeramix.config.compose import read_command_line, settings_of, tree_of
+from chimeramix.config.compose import read_command_line, register, settings_of, tree_of
 from chimeramix.config.sweep import read_sweep
 from chimeramix.errors import UserError
 from chimeramix.terminal import exit_status, set_up_logging
@@ -57,6 +57,7 @@ def _do(hydra_main: Callable[[], None], role: str) -> None:
 
 
 def _ask_hydra(hydra_main: Callable[[], None]) -> None:
+    register()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # raise errors instead of printing them
     try:
         hydra_main()

@@ -166,11 +166,13 @@ def _unfinished(cells: list[tuple[Cell, str, RunStatus | None]]) -> Table:
             (told.reason or "") if state != "running" else "",
             state,
             f"{told.step:,} of {told.steps:,}" if told.steps else "",
+            "" if told.loss is None else f"{told.loss:.4f}",
+            "" if told.accuracy is None else f"{100 * told.accuracy:.2f} %",
             _time(told.seconds_left) if state == "running" else "",
         ]
         rows.append([Text(text) for text in texts])
     caption = f"... and {len(cells) - _MOST_TOLD} more" if len(cells) > _MOST_TOLD else ""
-    return Table("Unfinished", ["run", "reason", "state", "step", "left"], rows, caption, left=2)
+    return Table("Unfinished", ["run", "reason", "state", "step", "loss", "accuracy", "left"], rows, caption, left=2)
 
 
 def _time(seconds: float | None) -> str:

@@ -9,9 +9,11 @@ import pytest
 
 from chimeramix.config.compose import CONFIG_DIR, compose_settings
 from chimeramix.config.messages import options_of
+from chimeramix.config.settings import Settings
 from chimeramix.errors import UserError
 from chimeramix.runs import build
 from chimeramix.runs.spec import generator_spec, identity_of
+from chimeramix.runs.train import folders_of
 
 ROOT = CONFIG_DIR.parent
 
@@ -323,3 +325,21 @@ def test_a_warm_up_goes_around_any_schedule():
     words += ["schedule@schedule.schedule=multistep"]
     schedule = build.part(compose_settings("classifier", words).config, "schedule")
     assert [schedule(share) for share in (0, 0.1, 0.55, 1)] == pytest.approx([0.01, 1, 0.2, 0.008])
+
+
+def test_classifiers_of_several_seeds_share_a_generator():
+    """`generator.seed` is the generator's whole seed: the one that plain commands with that seed train."""
+    plain = compose_settings("generator", [*GRID, "seed=7"])
+    words = [*GRID, "split_seed=7", "generator.seed=7"]
+    first, second = (compose_settings("classifier", [*words, f"seed={seed}"]) for seed in (0, 1))
+    assert folders_of(first, {})[1].path == folders_of(second, {})[1].path == folders_of(plain, {})[0].path
+    assert folders_of(first, {})[0].identity != folders_of(second, {})[0].identity
+    # The generator's own command, and a sweep's job that trains it on the way, from a file.
+    again = compose_settings("generator", [*words, "seed=1"])
+    assert again.config == plain.config == Settings.from_json(second.to_json()).of_generator().config
+
+
+@pytest.mark.parametrize("seed", ["-1", "0.5", "one", "null"])
+def test_a_generators_seed_is_a_number(seed):
+    with pytest.raises(UserError, match=f"generator.seed={seed}: must be a whole number"):
+        compose_settings("generator", [*GRID, f"generator.seed={seed}"])
