@@ -81,6 +81,9 @@ def register() -> None:
     """Makes the schema and the resolvers known to Hydra; before any composition."""
     ConfigStore.instance().store(name="schema", node=Config)
     OmegaConf.register_new_resolver("max", lambda *values: max(values), replace=True)
+    OmegaConf.register_new_resolver(
+        "if", lambda condition, then, otherwise: then if condition else otherwise, replace=True
+    )
 
 
 def read_command_line(words: Sequence[str] | None = None) -> argparse.Namespace:
