@@ -1,5 +1,5 @@
 """`python -m chimeramix` is the `chimeramix` command."""
 
-from chimeramix.cli import main
+from chimeramix.console import main
 
 raise SystemExit(main())

@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from chimeramix import __version__
 from chimeramix.report.command import FORMATS
 from chimeramix.report.command import report as report_runs
 from chimeramix.report.results import METRICS
@@ -12,6 +13,7 @@ from chimeramix.terminal import exit_status, set_up_logging
 def main(arguments: list[str] | None = None) -> int:
     """Runs a command; returns 0, 1 (failure) or 2 (user's mistake), errors are one line each."""
     parser = argparse.ArgumentParser(prog="chimeramix", description=__doc__)
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(dest="command", required=True)
 
     prepare = commands.add_parser("prepare", help="download and check a data set")

@@ -15,12 +15,18 @@ run_seed() {
     python train_classifier.py "${common[@]}" +experiment=baseline seed="$1"
 }
 
+# Line by line, also into a pipe, for which sed would keep its output back.
+prefixed() {
+    while IFS= read -r line; do printf '%s%s\n' "$1" "$line"; done
+}
+
 # The seeds run side by side: networks this small gain little from a second core.
 cores=$(python -c 'import os; print(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count())')
 export OMP_NUM_THREADS=$((cores > 1 ? cores / 2 : 1))
-run_seed 0 2>&1 | sed 's/^/[seed 0] /' &
+export PYTHONUNBUFFERED=1
+run_seed 0 2>&1 | prefixed "[seed 0] " &
 first=$!
-run_seed 1 2>&1 | sed 's/^/[seed 1] /' &
+run_seed 1 2>&1 | prefixed "[seed 1] " &
 wait $first
 wait $!
 

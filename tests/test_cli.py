@@ -1,5 +1,6 @@
 """The `chimeramix` command: exit status and one-line errors."""
 
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,13 @@ def test_mistakes_are_told_in_one_line(arguments: list[str], expected: str, caps
     assert len(captured.err.splitlines()) == 1
     assert captured.err.startswith("error: ")
     assert expected in captured.err
+
+
+def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["--version"])
+    assert stop.value.code == 0
+    assert capsys.readouterr().out == f"chimeramix {version('chimeramix')}\n"
 
 
 def test_an_unknown_command_is_refused() -> None:

@@ -1,13 +1,21 @@
 """Imports point one way: entry points -> sweeps and reports -> runs -> training -> parts -> leaves."""
 
 import ast
+import re
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import pytest
+import yaml
 
 import chimeramix
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib  # pytest brings it
 
 PACKAGE = Path(chimeramix.__file__).parent
 ROOT = PACKAGE.parent
@@ -85,7 +93,7 @@ def test_imports_point_one_way(module):
         assert own(module).isdisjoint({"sweep", "report", "app", "cli"})
     else:
         # What surrounds training may know it all; but nobody below knows the command line.
-        assert own(module).isdisjoint({"app", "cli"}) or head in ("app", "cli", "__main__")
+        assert own(module).isdisjoint({"app", "cli"}) or head in ("app", "cli", "console", "__main__")
     assert not any(name.startswith("train_") for name in MODULES[module]), "nothing imports an entry point"
 
 
@@ -124,21 +132,89 @@ def test_entry_points_hold_no_logic(role):
     assert len(path.read_text(encoding="utf-8").splitlines()) <= 30
 
 
-def test_mixers_need_nothing_but_torch():
-    """They are for other people's training loops, too."""
-    program = """
+REFUSE = """
 import importlib.abc, sys
 
 class Refuse(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in {"hydra", "omegaconf", "skimage", "wandb", "torchvision", "PIL", "matplotlib", "yaml"}:
-            raise ImportError(f"{name} is not to be imported")
+        if name.split(".")[0] in {refused!r}:
+            raise ModuleNotFoundError(f"{{name}} is not to be imported", name=name)
 
 sys.meta_path.insert(0, Refuse())
-import chimeramix.mixing
+"""
+
+IMPORTED_AS = {
+    "hydra-core": {"hydra"},
+    "hydra-submitit-launcher": {"hydra_plugins", "submitit"},
+    "omegaconf": {"omegaconf", "yaml"},
+    "pillow": {"PIL"},
+    "scikit-image": {"skimage"},
+}
+
+
+def project():
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        return tomllib.load(file)["project"]
+
+
+def names(requirements):
+    """`hydra-core>=1.3,<1.4` is `hydra-core`."""
+    return {re.split(r"[^\w.-]", requirement)[0].lower() for requirement in requirements}
+
+
+def without(packages, program):
+    """Runs a program that can import none of these packages; torch's own needs stay."""
+    packages = packages - names(metadata.requires("torch"))
+    refused = set().union(*(IMPORTED_AS.get(package, {package}) for package in packages))
+    # torch itself says that NumPy is missing.
+    options = ["-W", "error", "-W", "ignore:Failed to initialize NumPy"]
+    program = REFUSE.format(refused=refused) + program
+    return subprocess.run([sys.executable, *options, "-c", program], cwd=ROOT, capture_output=True, text=True)
+
+
+def test_mixers_need_nothing_but_the_core():
+    """They are for other people's training loops, too: what pip installs without extras is torch, and is enough."""
+    assert names(project()["dependencies"]) == {"torch"}
+    program = """
+import chimeramix.mixing, torch
+mixer = chimeramix.mixing.MiAMix(num_classes=10, rng=0)
+images, targets = mixer(torch.rand(4, 3, 32, 32), torch.arange(4))
+assert torch.allclose(targets.sum(1), torch.ones(4))
+mixer.load_state_dict(mixer.state_dict())
 print(*sorted(name for name in sys.modules if name.startswith("chimeramix.")))
 """
-    done = subprocess.run([sys.executable, "-W", "error", "-c", program], cwd=ROOT, capture_output=True, text=True)
+    done = without(names(project()["optional-dependencies"]["train"]), program)
     assert done.returncode == 0, done.stderr
     loaded = {name.split(".")[1] for name in done.stdout.split()}
     assert loaded <= LEAVES | {"mixing"}
+
+
+def test_the_extras_hold_all_that_the_package_imports():
+    extras = project()["optional-dependencies"]
+    installed = set().union(*(IMPORTED_AS.get(name, {name}) for name in names(extras["train"])))
+    imported = {name.split(".")[0] for found in MODULES.values() for name in found}
+    assert imported - set(sys.stdlib_module_names) - {"chimeramix", "torch"} <= installed
+    assert "chimeramix[train]" in extras["dev"]
+
+
+@pytest.mark.parametrize("command", [["prepare", "demo/digits"], ["report", "runs"], ["--version"]])
+def test_the_console_script_says_what_to_install(command):
+    program = f"from chimeramix.console import main; raise SystemExit(main({command}))"
+    done = without(names(project()["optional-dependencies"]["train"]), program)
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert re.fullmatch(r'error: \w+ is not installed; .*: pip install "chimeramix\[train\]"', line)
+
+
+def test_prepare_without_hydra_says_so():
+    program = "from chimeramix.console import main; raise SystemExit(main(['prepare', 'demo/digits']))"
+    done = without({"hydra-core"}, program)
+    assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
+    assert done.stderr.startswith("error: hydra is not installed;")
+
+
+def test_the_documented_installations_bring_the_commands():
+    environment = yaml.safe_load((ROOT / "environment.yaml").read_text())
+    assert environment["dependencies"][-1] == {"pip": ["-e .[train]"]}
+    assert '-e ".[dev]"' in (ROOT / "Makefile").read_text()
+    assert 'pip install -e ".[train]"' in (ROOT / "README.md").read_text()

@@ -82,6 +82,18 @@ def resolve_stages(values: dict[str, Any]) -> None:
             mask["segment_size"] = sizes.get(stage)
 
 
+def take_generator_seed(values: dict[str, Any]) -> int | None:
+    """Removes `generator.seed`, which is the run's own seed where a generator is trained and no setting of the
+    generator's class: a generator is the same one whichever classifier's command names it. Raises `UserError`."""
+    generator = values["generator"]
+    if not isinstance(generator, dict) or "seed" not in generator:
+        return None
+    seed = generator.pop("seed")
+    if not fits(seed, int) or seed < 0:
+        raise UserError(f"generator.seed={show(seed)}: must be a whole number, not negative")
+    return int(seed)
+
+
 def check_values(section: Any, prefix: str = "") -> None:
     """Checks ranges and choices in the typed part of the configuration. Raises `UserError`."""
     for field in dataclasses.fields(section):

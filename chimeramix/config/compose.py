@@ -35,7 +35,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from chimeramix.config.checks import check_types, check_values, did_you_mean, resolve_stages
+from chimeramix.config.checks import check_types, check_values, did_you_mean, resolve_stages, take_generator_seed
 from chimeramix.config.hydra_keys import check_hydra_key, search_path_word, split_search_path
 from chimeramix.config.messages import CompositionError, options_of, quoted
 from chimeramix.config.schema import CLASSIFIER_RECIPE, GROUPS, OPTIONAL_GROUPS, Config
@@ -83,6 +83,9 @@ def register() -> None:
     """Makes the schema and the resolvers known to Hydra; before any composition."""
     ConfigStore.instance().store(name="schema", node=Config)
     OmegaConf.register_new_resolver("max", lambda *values: max(values), replace=True)
+    OmegaConf.register_new_resolver(
+        "if", lambda condition, then, otherwise: then if condition else otherwise, replace=True
+    )
 
 
 def read_command_line(words: Sequence[str] | None = None) -> argparse.Namespace:
@@ -263,7 +266,10 @@ def settings_from(tree: Tree, config: DictConfig, choices: dict[str, Any], overr
     plain = {str(key): value for key, value in values.items()}
     plain = with_current_targets(plain)
     resolve_stages(plain)
-    settings = Settings(tree.role, typed(plain, Config), names, tree.options + overrides)
+    generator_seed = take_generator_seed(plain)
+    if tree.role == "generator" and generator_seed is not None:
+        plain["seed"] = generator_seed
+    settings = Settings(tree.role, typed(plain, Config), names, tree.options + overrides, generator_seed)
     check_values(settings.config)
     for group in (*GROUPS, *OPTIONAL_GROUPS):
         if plain[group] is None and group in OPTIONAL_GROUPS:

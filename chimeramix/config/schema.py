@@ -121,6 +121,8 @@ class Config:
     dataset: Any = key()
     recipe: Recipe = field(default_factory=Recipe, metadata={"identity": False})  # what it sets is in the keys below
     method: str | None = key(None, identity=False)  # name in tables; null: the experiment's
+    # chooses defaults of other keys, which are part of the identity; true: as in the published code
+    published: bool = key(False, identity=False)
     max_labels_per_class: int | None = key(10, least=1, null="all samples")  # per class
     seed: int = key(0, least=0)  # weights, order, mixing
     split_seed: int = key(least=0)  # which samples are drawn

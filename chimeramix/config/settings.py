@@ -21,12 +21,14 @@ class Settings:
         config: every key, interpolations resolved; config groups are dictionaries with a `_target_`.
         names: the chosen option of each config group ("dataset": "cifair10", ...).
         overrides: the command line's.
+        generator_seed: `generator.seed`, of the generator that the same overrides train; None for the run's own.
     """
 
     role: str
     config: Config
     names: dict[str, str | None]
     overrides: list[str]
+    generator_seed: int | None = None
 
     @property
     def runs_dir(self) -> Path:
@@ -34,7 +36,10 @@ class Settings:
 
     def of_generator(self) -> "Settings":
         """The generator that the same overrides train."""
-        return dataclasses.replace(self, role="generator", config=dataclasses.replace(self.config, rerun=False))
+        seed = self.config.seed if self.generator_seed is None else self.generator_seed
+        return dataclasses.replace(
+            self, role="generator", config=dataclasses.replace(self.config, rerun=False, seed=seed)
+        )
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -42,11 +47,13 @@ class Settings:
             "values": dataclasses.asdict(self.config),
             "names": self.names,
             "overrides": self.overrides,
+            "generator_seed": self.generator_seed,
         }
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> "Settings":
-        return cls(content["role"], config_from_file(content["values"]), content["names"], content["overrides"])
+        config, names = config_from_file(content["values"]), content["names"]
+        return cls(content["role"], config, names, content["overrides"], content.get("generator_seed"))
 
 
 def config_from_file(values: Mapping[str, Any]) -> Config:

@@ -108,12 +108,13 @@ class RunFolder:
         except (FileNotFoundError, NotADirectoryError):
             return False
 
-    def describe(self, config: str, split: dict[str, Any], device: str) -> None:
-        """Writes what the run is, before it begins: `config.yaml`, `spec.json`, `split.json`, `environment.json`."""
+    def describe(self, config: str, split: dict[str, Any], device: str, command: str) -> None:
+        """Writes what the run is, before it begins: `config.yaml`, `spec.json`, `split.json`, `environment.json`, the
+        last with the command that trains it."""
         write_atomically(self.path / "config.yaml", lambda path: path.write_text(config, encoding="utf-8"))
         write_json(self.path / "spec.json", self.spec)
         write_json(self.path / "split.json", split)
-        write_json(self.path / "environment.json", {**environment(), "device": device})
+        write_json(self.path / "environment.json", {"command": command, **environment(), "device": device})
 
     def finish(self, result: dict[str, Any], keep_checkpoint: bool) -> None:
         """Writes the result, which makes the run a finished one."""

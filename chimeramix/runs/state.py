@@ -9,11 +9,12 @@ import json
 import os
 import platform
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import NoneType
+from types import MappingProxyType, NoneType
+from typing import Any
 
 from chimeramix.errors import Interrupted, RunFailure, one_line
 from chimeramix.files import write_json
@@ -33,7 +34,10 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "started": (int, float),
     "updated": (int, float),
     "where": (str,),
+    "loss": (int, float, NoneType),
+    "accuracy": (int, float, NoneType),
 }
+_LOSSES = ("loss", "reconstruction", "pixels", "teacher")  # what tells how a training goes, in an epoch's record
 
 
 @dataclass
@@ -48,6 +52,8 @@ class RunStatus:
         first_step: steps that were done when this process began.
         started, updated: seconds since 1970.
         where: host and process, or Slurm job, that wrote this.
+        loss: of the last epoch; a generator's reconstruction, or its teacher's loss.
+        accuracy: of the last evaluation on the test set, in [0, 1].
     """
 
     state: str
@@ -59,6 +65,8 @@ class RunStatus:
     started: float = 0.0
     updated: float = 0.0
     where: str = ""
+    loss: float | None = None
+    accuracy: float | None = None
 
     @property
     def seconds_left(self) -> float | None:
@@ -128,16 +136,19 @@ def write_status(folder: Path, status: RunStatus) -> None:
 
 
 class Progress:
-    """Keeps `status.json` up to date while a run trains; called with the steps done and the steps in all."""
+    """Keeps `status.json` up to date while a run trains; called with the steps done, the steps in all and the last
+    epoch's record, which is empty before there is one."""
 
     def __init__(self, folder: Path, command: str) -> None:
         self._folder = folder
         self.status = RunStatus("running", command, started=time.time())
         write_status(folder, self.status)
 
-    def __call__(self, step: int, steps: int) -> None:
+    def __call__(self, step: int, steps: int, last: Mapping[str, Any] = MappingProxyType({})) -> None:
         status = self.status
         status.step, status.steps = step, steps
+        status.loss = next((last[name] for name in _LOSSES if name in last), status.loss)
+        status.accuracy = last.get("test", {}).get("accuracy", status.accuracy)
         if status.first_step is None:  # the loop begins: parts are built, superpixels are there
             status.first_step, status.started = step, time.time()
         if time.time() - status.updated >= _SECONDS_BETWEEN_WRITES:

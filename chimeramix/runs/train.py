@@ -136,10 +136,17 @@ def _folders_of(
 def _train_in_folder(run: Run, parts: Parts, state: dict[str, Any] | None, progress: Progress) -> None:
     config, folder, data = run.settings.config, run.folder, parts.data
     values = yaml.safe_dump(dataclasses.asdict(config), sort_keys=False, allow_unicode=True)
-    folder.describe(values, data.split(), run.machine.describe())
+    command = resume_command(run.settings.role, run.settings.overrides)
+    folder.describe(values, data.split(), run.machine.describe(), command)
     with _log_file(folder.path / "train.log"):
         log.info(
-            "%s: %d images of %d classes, %s", folder.path, len(data.labels), len(data.classes), run.machine.device
+            "%s: %d images of %d classes, %s parameters, %s steps, %s",
+            folder.path,
+            len(data.labels),
+            len(data.classes),
+            f"{sum(parameter.numel() for parameter in parts.weights.parameters()):,}",
+            f"{parts.training.epochs * len(parts.training.loader):,}",
+            run.machine.device,
         )
         stretch = new_stretch(run.machine, config, run.settings.role)
         tell_changes(stretches_in(state), stretch)

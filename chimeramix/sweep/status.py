@@ -184,11 +184,13 @@ def _unfinished(runs: list[tuple[PlannedRun, str, RunStatus | None]]) -> Table:
             (known.reason or "") if state != "running" else "",
             state,
             f"{known.step:,} of {known.steps:,}" if known.steps else "",
+            "" if known.loss is None else f"{known.loss:.4f}",
+            "" if known.accuracy is None else f"{100 * known.accuracy:.2f} %",
             _time(known.seconds_left) if state == "running" else "",
         ]
         rows.append([Text(text) for text in texts])
     caption = f"... and {len(runs) - _MOST_LISTED} more" if len(runs) > _MOST_LISTED else ""
-    return Table("Unfinished", ["run", "reason", "state", "step", "left"], rows, caption, left=2)
+    return Table("Unfinished", ["run", "reason", "state", "step", "loss", "accuracy", "left"], rows, caption, left=2)
 
 
 def _time(seconds: float | None) -> str:

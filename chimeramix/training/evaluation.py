@@ -1,13 +1,17 @@
 """A classifier's metrics on a whole labelled set."""
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from tqdm import tqdm
 
 from chimeramix.machine import Machine
+
+_SECONDS_UNTIL_BAR = 2.0
 
 
 @dataclass(frozen=True)
@@ -67,7 +71,17 @@ def evaluate(
     loss = torch.zeros((), device=labels.device)
     in_top5 = torch.zeros((), dtype=torch.int64, device=labels.device)
     confusion = torch.zeros(num_classes * num_classes, dtype=torch.int64, device=labels.device)
-    for start in range(0, len(images), batch_size):
+    # On a terminal, where it takes longer than a look.
+    starts = tqdm(
+        range(0, len(images), batch_size),
+        "evaluation",
+        unit="batch",
+        leave=False,
+        delay=_SECONDS_UNTIL_BAR,
+        disable=not sys.stderr.isatty(),
+        dynamic_ncols=True,
+    )
+    for start in starts:
         target = labels[start : start + batch_size]
         with machine.autocast():
             logits = model(normalize(images[start : start + batch_size])).float()

@@ -65,16 +65,16 @@ def fit(
     tracker: Tracker,
     checkpoint_seconds: float,
     state: dict[str, Any] | None = None,
-    progress: Callable[[int, int], object] = lambda step, steps: None,
+    progress: Callable[[int, int, dict[str, Any]], object] = lambda step, steps, last: None,
     stretch: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Trains to the last epoch, from the beginning or from a checkpoint's `state` on.
 
     A checkpoint is written to `folder/checkpoint.pt` every `checkpoint_seconds`, at the end, and when a signal asks for
     it (see `StopRequest`). It holds all that the rest of the training depends on, so a resumed training ends with the
-    bits of an uninterrupted one. `progress` is called with the steps done and the total: at the start, after each
-    epoch and with each checkpoint. `stretch` says what this process computes with; checkpoints hold the stretches of
-    all processes so far, each with the steps that it went `from` and `to`.
+    bits of an uninterrupted one. `progress` is called with the steps done, the total and the last epoch's record: at
+    the start, after each epoch and with each checkpoint. `stretch` says what this process computes with;
+    checkpoints hold the stretches of all processes so far, each with the steps that it went `from` and `to`.
 
     Returns:
         The last epoch's record, `seconds` replaced by those of the whole training, and all `stretches`.
@@ -127,14 +127,14 @@ def fit(
             "done": done,
         }
         save_checkpoint(path, state)
-        progress(done["step"], steps)
+        progress(done["step"], steps, done["last"])
 
     step = steps_of(training, means, streams, machine)
     steps = training.epochs * len(training.loader)
     log_every = math.ceil(training.epochs / _MOST_LOG_LINES)
     bar = tqdm(total=steps, initial=done["step"], unit="step", disable=not sys.stderr.isatty(), dynamic_ncols=True)
     with bar, logging_redirect_tqdm(), StopRequest() as stop, machine.own_stream():
-        progress(done["step"], steps)
+        progress(done["step"], steps, done["last"])
         clock = saved = time.monotonic()
         while done["epoch"] < training.epochs:
             for index, labelled in training.loader.positions():
@@ -167,7 +167,7 @@ def fit(
             _check_finite(record.get("test", {}), folder, done["epoch"])
             metrics.append(record)
             tracker.log(record)
-            progress(done["step"], steps)
+            progress(done["step"], steps, record)
             done["seconds"] += done["epoch_seconds"]
             done["epoch_seconds"], done["epoch_samples"] = 0.0, 0
             done["last"] = record

@@ -1,6 +1,8 @@
 """Hydra's options and keys as its users know them: trees of one's own, dry runs, and what has no effect here."""
 
+import dataclasses
 import runpy
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -144,3 +146,23 @@ def test_what_has_no_effect_is_refused_in_one_line(
     assert line.startswith("error: ")
     for part in parts:
         assert part in line
+
+
+def test_help_shows_examples_that_work_and_keys_that_exist(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, "--help") == 0
+    text = capsys.readouterr().out
+    assert "mixer: agmix, chimera" in text, "the groups are filled in"
+    examples = [shlex.split(line)[2:] for line in text.splitlines() if line.startswith("  python train_classifier.py")]
+    assert len(examples) == 4
+    for words in examples:
+        read = read_command_line(words)
+        settings = compose_settings("classifier", [word for word in read.overrides if "(" not in word])
+    section = text.split("== Keys")[1].split("Every key has its meaning")[0]
+    listed = [line[2:28].split(", ") for line in section.splitlines() if line.startswith("  ")]
+    values = {**dataclasses.asdict(settings.config), "generator": {"epochs": 0}}
+    for key in (key.strip() for keys in listed for key in keys):
+        value: Any = values
+        for part in key.split("."):
+            value = value[part] if key != "mixer.probability" else 0.5

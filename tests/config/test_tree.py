@@ -7,11 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from chimeramix.config.compose import CONFIG_DIR, compose_settings
+from chimeramix.config.compose import CONFIG_DIR, Tree, compose_settings
 from chimeramix.config.messages import options_of
+from chimeramix.config.settings import Settings
+from chimeramix.config.sweep import read_sweep
 from chimeramix.errors import UserError
 from chimeramix.runs import build
 from chimeramix.runs.spec import generator_spec, identity_of
+from chimeramix.runs.train import folders_of
 
 ROOT = CONFIG_DIR.parent
 
@@ -323,3 +326,74 @@ def test_a_warm_up_goes_around_any_schedule():
     words += ["schedule@schedule.schedule=multistep"]
     schedule = build.part(compose_settings("classifier", words).config, "schedule")
     assert [schedule(share) for share in (0, 0.1, 0.55, 1)] == pytest.approx([0.01, 1, 0.2, 0.008])
+
+
+def test_classifiers_of_several_seeds_share_a_generator():
+    """`generator.seed` is the generator's whole seed: the one that plain commands with that seed train."""
+    plain = compose_settings("generator", [*GRID, "seed=7"])
+    words = [*GRID, "split_seed=7", "generator.seed=7"]
+    first, second = (compose_settings("classifier", [*words, f"seed={seed}"]) for seed in (0, 1))
+    assert folders_of(first, {})[1].path == folders_of(second, {})[1].path == folders_of(plain, {})[0].path
+    assert folders_of(first, {})[0].identity != folders_of(second, {})[0].identity
+    # The generator's own command, and a sweep's job that trains it on the way, from a file.
+    again = compose_settings("generator", [*words, "seed=1"])
+    assert again.config == plain.config == Settings.from_json(second.to_json()).of_generator().config
+
+
+@pytest.mark.parametrize("seed", ["-1", "0.5", "one", "null"])
+def test_a_generators_seed_is_a_number(seed):
+    with pytest.raises(UserError, match=f"generator.seed={seed}: must be a whole number"):
+        compose_settings("generator", [*GRID, f"generator.seed={seed}"])
+
+
+# What `published=true` changes; beside it machine.precision, which is no part of an identity.
+PUBLISHED = {
+    ("cifair10", "chimeramix_grid"): ["generator=chimera_official", "mixer.resize=official"],
+    ("stl10", "chimeramix_segmentation"): ["generator=chimera_official", "mixer.resize=official"],
+    ("cifair100", "chimeramix_grid_direct"): ["mixer.direct_size=64"],
+    ("cifair10", "glico"): [
+        "generator.latent_dim=512",
+        "generator.classifier_gradient=full",
+        "generator.optimizer_state=cleared",
+        "mixer.per=batch",
+        "mixer.include_self=true",
+    ],
+    ("cifair10", "fmix"): ["mixer.per=batch"],
+    ("cifair10", "saliencymix"): ["mixer.per=batch"],
+    ("cifair10", "baseline"): [],
+}
+
+
+@pytest.mark.parametrize(("chosen", "keys"), PUBLISHED.items(), ids=lambda value: "-".join(value)[:40])
+def test_published_is_the_same_run_as_its_keys(chosen, keys):
+    words = [f"+dataset={chosen[0]}", f"+experiment={chosen[1]}"]
+    preset = compose_settings("classifier", [*words, "published=true"])
+    single = compose_settings("classifier", [*words, *keys, "machine.precision=fp16"])
+    assert [folder and folder.identity for folder in folders_of(preset, {})] == [
+        folder and folder.identity for folder in folders_of(single, {})
+    ]
+    assert preset.config.machine == single.config.machine
+
+
+def test_single_keys_go_before_published_in_sweeps_too():
+    words = ["+dataset=cifair10", "+experiment=chimeramix_grid,cutmix,glico", "published=true,false"]
+    runs = read_sweep(Tree("classifier"), [*words, "machine.precision=bf16", "mixer.probability=0.7"]).runs
+    assert [run.config.machine.precision for run in runs] == ["bf16"] * 6
+    assert [run.config.mixer.get("resize") for run in runs] == ["official", "matched", None, None, None, None]
+    assert [run.config.mixer.get("per") for run in runs[4:]] == ["batch", "sample"]
+
+
+def test_the_page_of_deviations_names_keys_and_values_that_exist():
+    """The first table, row by row: the default composes to what it says, and `published=true` to the other side."""
+    page = (ROOT / "docs" / "deviations.md").read_text(encoding="utf-8")
+    table = page.split("## What `published=true` changes")[1].split("##")[0]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines() if "| `" in line]
+    assert len(rows) == 11
+    experiments = {"ChimeraMix": "chimeramix_grid", "pixel-space ablations": "chimeramix_grid_direct", "GLICO": "glico"}
+    for name, key, *sides, _ in rows:
+        experiment = experiments.get(name, "fmix")
+        for side, word in zip(sides, ("published=false", "published=true"), strict=True):
+            words = ["+dataset=cifair10", f"+experiment={experiment}", word]
+            value = leaf(asdict(compose_settings("classifier", words).config), key.strip("`"))
+            shown = "null" if value is None else str(value).lower()
+            assert shown in side, f"{name}: {key}={shown}, the page says {side}"

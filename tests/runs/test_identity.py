@@ -37,6 +37,8 @@ BOTH = [  # the generator depends on it, and so does the classifier that uses th
     "generator=chimera_official",
     "generator.optimizer.lr=0.1",
     "generator.schedule.factor=0.5",
+    "generator.seed=1",
+    "published=true",
 ]
 CLASSIFIER = [
     "recipe.epochs=3",

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shlex
 import shutil
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
+from chimeramix.config.compose import compose_settings
 from chimeramix.data.digits import Digits
 from chimeramix.data.loader import EpochLoader
 from chimeramix.data.subset import draw_subset
@@ -20,6 +22,7 @@ from chimeramix.data.views import Normalize, Views
 from chimeramix.machine import Machine
 from chimeramix.runs import assembly
 from chimeramix.runs import train as package_runs
+from chimeramix.runs.train import folders_of
 from chimeramix.streams import RunStreams
 from chimeramix.training import loop
 from chimeramix.training.tracking import Tracker
@@ -234,3 +237,20 @@ def test_files_can_be_read_by_whom_the_umask_allows(uninterrupted: dict[str, Pat
     for folder in uninterrupted.values():
         modes = {path.name: path.stat().st_mode & 0o777 for path in folder.iterdir() if path.is_file()}
         assert len({mode for name, mode in modes.items() if name != ".lock"}) == 1, modes
+
+
+@pytest.mark.parametrize("role", ["generator", "classifier"])
+def test_a_finished_run_knows_its_command(uninterrupted: dict[str, Path], role: str) -> None:
+    python, script, *words = shlex.split(read(uninterrupted[role], "environment.json")["command"])
+    assert (python, Path(script).name) == ("python", f"train_{role}.py")
+    assert folders_of(compose_settings(role, words), {})[0].identity in uninterrupted[role].name
+
+
+def test_the_first_line_tells_parameters_and_steps(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO", "chimeramix"):
+        folder = run("classifier", tmp_path, experiment="baseline")
+    first = (folder / "train.log").read_text().splitlines()[0]
+    tensors = load_file(folder / "classifier.safetensors")
+    count = sum(t.numel() for name, t in tensors.items() if "running_" not in name and "num_batches" not in name)
+    steps = read(folder, "result.json")["steps"]
+    assert f"20 images of 10 classes, {count:,} parameters, {steps:,} steps, cpu" in first

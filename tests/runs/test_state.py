@@ -178,3 +178,22 @@ def test_a_status_of_a_later_version_is_read_as_far_as_known(tmp_path: Path) -> 
     assert state == "failed"
     assert status is not None
     assert status.reason == "no space"
+
+
+def test_the_status_keeps_the_last_loss_and_accuracy(tmp_path: Path) -> None:
+    progress = Progress(tmp_path, "again")
+    progress(0, 30, {})
+    assert (progress.status.loss, progress.status.accuracy) == (None, None)
+    progress(10, 30, {"epoch": 1, "loss": 2.5, "test": {"accuracy": 0.25}})
+    progress(20, 30, {"epoch": 2, "loss": 1.5})  # not evaluated
+    progress.end("interrupted", "stopped")
+    status = read_state(tmp_path)[1]
+    assert status is not None
+    assert (status.loss, status.accuracy) == (1.5, 0.25)
+
+
+@pytest.mark.parametrize("name", ["reconstruction", "pixels", "teacher"])
+def test_a_generators_loss_is_what_it_has(tmp_path: Path, name: str) -> None:
+    progress = Progress(tmp_path, "again")
+    progress(10, 30, {"adversarial": 0.5, name: 0.125})
+    assert progress.status.loss == 0.125

@@ -44,7 +44,7 @@ def runs(tmp_path: Path) -> Path:
     write_record(done.path, done.spec)
     write_status(folder_of(tmp_path, 1), RunStatus("interrupted", "again 1", "stopped by signal 15", step=3, steps=10))
     write_status(folder_of(tmp_path, 2), RunStatus("failed", "again 2", "[Errno 28] No space left"))
-    running = RunStatus("running", "again 3", step=4000, steps=10000, first_step=0)
+    running = RunStatus("running", "again 3", step=4000, steps=10000, first_step=0, loss=1.25, accuracy=0.4321)
     folder = folder_of(tmp_path, 3)
     write_status(folder, running)
     written = json.loads((folder / "status.json").read_text())
@@ -62,6 +62,8 @@ def test_each_state_with_its_reason_and_command(runs: Path, capsys: Output) -> N
     assert "3 of 10" in lines["s1"]
     assert "[Errno 28] No space left" in lines["s2"]
     assert "4,000 of 10,000" in lines["s3"]
+    assert "1.2500" in lines["s3"]
+    assert "43.21 %" in lines["s3"]
     assert "1.7 h" in lines["s3"], "6,000 steps at one a second"
     assert printed.endswith("To finish the rest:\n  again 1\n  again 2\n")
 

@@ -1,6 +1,8 @@
 """Figures of a classifier against scikit-learn's."""
 
+import io
 import math
+import sys
 import warnings
 
 import numpy as np
@@ -125,3 +127,20 @@ def test_the_model_is_evaluated_in_eval_mode_and_put_back(training: bool) -> Non
     assert result_of(images, labels, model).figures() == before.figures()
     assert model.training == training
     assert model.dropout.training == training
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("stderr", "seconds", "shown"), [(Terminal(), 0.0, True), (Terminal(), 2.0, False), (io.StringIO(), 0.0, False)]
+)
+def test_a_long_evaluation_shows_how_far_it_is_on_a_terminal(
+    stderr: io.StringIO, seconds: float, shown: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stderr", stderr)
+    monkeypatch.setattr("chimeramix.training.evaluation._SECONDS_UNTIL_BAR", seconds)
+    result_of(*example(3))
+    assert ("evaluation" in stderr.getvalue()) == shown

@@ -192,7 +192,7 @@ def test_a_recorded_run_interrupted_within_an_epoch_ends_with_the_same_bits(
         folder.mkdir(exist_ok=True)
         parts = small("generator", "chimeramix_grid", machine, folder, "generator.optimizer._target_=torch.optim.AdamW")
 
-        def progress(done: int, steps: int) -> None:
+        def progress(done: int, steps: int, last: dict[str, Any]) -> None:
             if done >= stop_after:
                 raise Interrupted(15)
 
