@@ -140,7 +140,7 @@ def _imported(path: Path, package: str) -> Iterator[str]:
     """Dotted names that a file imports; what `from` takes may be a module, or stand in one."""
     try:
         tree = ast.parse(path.read_bytes())
-    except (SyntaxError, ValueError):  # told where the part is made
+    except (SyntaxError, ValueError):  # reported where the part is made
         return
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):

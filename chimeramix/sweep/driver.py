@@ -5,8 +5,8 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
-from chimeramix.config.compose import Tree
 from chimeramix.config.sweep import Sweep, read_sweep
+from chimeramix.config.tree import Tree
 from chimeramix.errors import Interrupted, RunFailure, UserError
 from chimeramix.machine import Machine
 from chimeramix.runs.commands import to_repeat, train_command

@@ -138,7 +138,7 @@ def test_changed_code_of_ones_own_is_told_where_a_run_is_done(
     baseline(runs, LOSS)
     (line,) = caplog.messages
     assert line.startswith("done already: ")
-    assert line.endswith("; changed since: own_parts.numbers; rerun=true trains anew")
+    assert line.endswith("; changed since: own_parts.numbers; rerun=true trains it again")
 
 
 def test_changed_code_of_the_package_is_told_for_runs_and_their_generators(
@@ -152,7 +152,7 @@ def test_changed_code_of_the_package_is_told_for_runs_and_their_generators(
     run("classifier", tmp_path)
     (line,) = caplog.messages
     assert "; changed since: chimeramix's code (" in line
-    assert line.endswith(" then); rerun=true trains anew")
+    assert line.endswith(" then); rerun=true trains it again")
     caplog.clear()
     shutil.rmtree(folder_of("classifier", tmp_path))
     run("classifier", tmp_path)
