@@ -47,7 +47,7 @@ def test_a_checkpoint_without_more_is_an_interrupted_run(tmp_path: Path) -> None
     ("error", "state", "reason"),
     [
         (Interrupted(15), "interrupted", "stopped by signal 15"),
-        (KeyboardInterrupt(), "interrupted", "its process was told to leave"),
+        (KeyboardInterrupt(), "interrupted", "its process was asked to end"),
         (RunFailure("the loss is nan"), "failed", "the loss is nan"),
         (OSError(28, "No space left on device"), "failed", "[Errno 28] No space left on device"),
         (ValueError("a bug\nin two lines"), "failed", "ValueError: a bug in two lines"),
