@@ -21,6 +21,7 @@ from chimeramix.config.checks import as_user_error
 from chimeramix.config.schema import Config
 from chimeramix.data.views import Augment, Erase
 from chimeramix.errors import UserError
+from chimeramix.generators import Generator
 from chimeramix.machine import Machine
 from chimeramix.optimize import Schedule
 from chimeramix.runs import build
@@ -105,6 +106,7 @@ def check_generator(config: Config, machine: Machine | None) -> None:
             generator = build.generator(config)
         except UserError:  # reported when it is built with values
             return
+    build.check_kind(generator, Generator, config.generator, "generator")
     perceptual: Any = getattr(generator, "perceptual", None)
     if hasattr(perceptual, "check"):
         with as_user_error("generator.perceptual"):
