@@ -21,7 +21,7 @@ PACKAGE = Path(chimeramix.__file__).parent
 ROOT = PACKAGE.parent
 
 LEAVES = {"types", "errors", "files", "streams", "machine", "optimize", "terminal"}
-ROOT_FILES = LEAVES | {"", "__main__", "app", "cli"}
+ROOT_FILES = LEAVES | {"", "__main__", "app", "cli", "console"}
 PARTS = {"data", "augment", "mixing", "masks", "generators", "models", "losses"}
 TRAINING = {"training"}
 
