@@ -70,7 +70,7 @@ def parts_of(
     spec: dict[str, Any] = {"role": role}
     source = source or Noise()
     streams = RunStreams(settings.config.seed, machine.device)
-    run = Run(settings, machine, source, {}, RunFolder(folder, spec, "benchmark", {}), None, streams)
+    run = Run(settings, machine, source, RunFolder(folder, spec, "benchmark", {}), None, streams)
     if role == "generator":
         return assembly.generator_parts(run)
 

@@ -7,8 +7,9 @@ from typing import NoReturn
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from chimeramix.config.compose import read_command_line, register, settings_of, tree_of
+from chimeramix.config.compose import read_command_line, register, settings_of
 from chimeramix.config.sweep import read_sweep
+from chimeramix.config.tree import tree_of
 from chimeramix.errors import UserError
 from chimeramix.terminal import exit_status, set_up_logging
 

@@ -72,7 +72,7 @@ class Machine:
         """Has them compiled when they are first called, where `machine.compile` says so."""
         if self.compile in (True, "full"):
             for network in networks:
-                network.compile(dynamic=False)  # anew for each of the few sizes of batches, which is faster
+                network.compile(dynamic=False)  # once for each of the few batch sizes, which is faster
 
     @property
     def records(self) -> bool:
@@ -151,7 +151,7 @@ def check_recordable(compile: bool | str, group: str, part: object) -> None:
     """Raises `UserError` where steps are to be recorded and a part decides on the host what a step does."""
     if records(compile) and not getattr(part, "recordable", True):
         raise UserError(
-            f"machine.compile={compile} records steps, which this {group} decides anew on the host each time: use "
+            f"machine.compile={compile} records steps, which this {group} decides on the host each time: use "
             "machine.compile=true or false"
         )
 

@@ -200,7 +200,7 @@ def _check_value(value: Any, hint: Any, path: str, key: str) -> None:
 def as_user_error(path: str) -> Iterator[None]:
     """Turns what a constructor raises into a `UserError` that names the group.
 
-    A `ValueError` is a part's own word on a setting; anything else is told with the line where it happened, which
+    A `ValueError` is a part's own word on a setting; anything else is shown with the line where it happened, which
     whoever writes a part needs.
     """
     try:

@@ -9,8 +9,6 @@ import dataclasses
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NoReturn
 
 from hydra import compose, version
@@ -20,7 +18,7 @@ from hydra import compose, version
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 
 # `initialize_config_dir` takes one folder. Lists such as `+dataset=glob(*)` see a second one, of `--config-dir`, only
-# if it is part of the search path from the beginning.
+# if it is part of the search path from the beginning: hence this class, and the search path that it wants.
 from hydra._internal.hydra import Hydra
 
 # `hydra.main` reads its options with this parser, and so must what decides whether to call it.
@@ -36,47 +34,13 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from chimeramix.config.checks import check_types, check_values, did_you_mean, resolve_stages, take_generator_seed
-from chimeramix.config.hydra_keys import check_hydra_key, search_path_word, split_search_path
+from chimeramix.config.hydra_keys import check_hydra_key
 from chimeramix.config.messages import CompositionError, options_of, quoted
 from chimeramix.config.schema import CLASSIFIER_RECIPE, GROUPS, OPTIONAL_GROUPS, Config
 from chimeramix.config.settings import Settings, typed
 from chimeramix.config.targets import with_current_targets
+from chimeramix.config.tree import CONFIG_DIR, Tree, tree_of
 from chimeramix.errors import UserError
-
-CONFIG_DIR = Path(__file__).resolve().parents[2] / "conf"
-
-
-@dataclass(frozen=True)
-class Tree:
-    """Which configuration tree a command has.
-
-    Attributes:
-        role: `generator` or `classifier`.
-        config_dir: a folder with further options of the config groups (Hydra's `--config-dir`).
-        config_name: the root file, for another one than `train_<role>` (Hydra's `--config-name`).
-        search_path: more such folders (`hydra.searchpath`). They belong to the tree, not to the overrides, because
-            Hydra's own reading of that key is too late for `glob(*)`.
-    """
-
-    role: str
-    config_dir: Path | None = None
-    config_name: str | None = None
-    search_path: tuple[Path, ...] = ()
-
-    @property
-    def root(self) -> str:
-        return self.config_name or f"train_{self.role}"
-
-    @property
-    def folders(self) -> list[Path]:
-        return [CONFIG_DIR, *([self.config_dir] if self.config_dir else []), *self.search_path]
-
-    @property
-    def options(self) -> list[str]:
-        """The options that a command needs in order to have the same tree."""
-        options = [f"--config-dir={self.config_dir.absolute()}"] if self.config_dir else []
-        options += [f"--config-name={self.config_name}"] if self.config_name else []
-        return [*options, *([search_path_word(self.search_path)] if self.search_path else [])]
 
 
 def register() -> None:
@@ -98,14 +62,6 @@ def read_command_line(words: Sequence[str] | None = None) -> argparse.Namespace:
 
 def _refuse(reason: str) -> NoReturn:
     raise UserError(f"{reason}; write settings as KEY=VALUE, and options before or after all of them (see --help)")
-
-
-def tree_of(
-    role: str, overrides: list[str], config_dir: str | None = None, config_name: str | None = None
-) -> tuple[Tree, list[str]]:
-    """The tree that a command line asks for, and the overrides that it leaves. Raises `UserError`."""
-    rest, search_path = split_search_path(overrides)
-    return Tree(role, Path(config_dir) if config_dir else None, config_name, search_path), rest
 
 
 def compose_settings(role: str, overrides: list[str], config_dir: str | None = None) -> Settings:

@@ -144,7 +144,7 @@ class Config:
     monitor: MonitorConfig = field(default_factory=MonitorConfig, metadata={"identity": False})
     sweep: SweepConfig = field(default_factory=SweepConfig, metadata={"identity": False})
     wandb: WandbConfig = field(default_factory=WandbConfig, metadata={"identity": False})
-    rerun: bool = key(False, identity=False)  # true: start anew instead of reporting or resuming
+    rerun: bool = key(False, identity=False)  # true: start over instead of reporting or resuming
 
 
 GROUPS = ("dataset", "optimizer", "schedule", "model", "augment", "mixer", "loss")

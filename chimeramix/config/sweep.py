@@ -17,7 +17,6 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from chimeramix.config.compose import (
-    Tree,
     apply_overrides,
     check_overrides,
     compose_tree,
@@ -28,6 +27,7 @@ from chimeramix.config.compose import (
 )
 from chimeramix.config.messages import options_of
 from chimeramix.config.settings import Settings
+from chimeramix.config.tree import Tree
 from chimeramix.errors import UserError
 
 

@@ -168,7 +168,7 @@ def _list_classes(part: Path) -> Listing:
         if not listing[folder.name]:
             raise UserError(f"{folder} has no images: add some or remove the folder")
         for path in listing[folder.name]:
-            # A pipe or a device would never end; a link to nothing is told when its size is asked for.
+            # A pipe or a device would never end; a link to nothing is named when its size is asked for.
             if path.suffix.lower() not in SUFFIXES or (not path.is_file() and path.exists()):
                 kinds = " ".join(sorted(suffix[1:] for suffix in SUFFIXES))
                 raise UserError(f"{path} is not an image file ({kinds}): convert, move or remove it")

@@ -134,7 +134,7 @@ def _by_method(results: list[Result]) -> dict[str, list[Result]]:
 
 
 def _style(position: int) -> dict[str, Any]:
-    """Ten colours, told apart by line style and marker where there are more methods."""
+    """Ten colours, distinguished by line style and marker where there are more methods."""
     rank = position // 10 % 4
     return {"color": f"C{position % 10}", "linestyle": ("-", "--", ":", "-.")[rank], "marker": "os^D"[rank], "ms": 4}
 

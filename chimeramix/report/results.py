@@ -118,7 +118,7 @@ def read_store(folder: Path, metric: str = "accuracy") -> Store:
     Args:
         metric: one of `METRICS`.
 
-    A run counts once, whatever its folders are called and however many there are of it; copies are told in the log.
+    A run counts once, whatever its folders are called and however many there are of it; copies are named in the log.
 
     Raises:
         UserError: where there is no such folder, or no finished run.
@@ -194,7 +194,7 @@ def _add(run: FinishedRun, result: Result) -> None:
     if other.identity != run.identity:
         raise UserError(
             f"{other.folder} and {run.folder} have one seed and generators whose folders are gone, so they can't be "
-            "told apart: report them from two folders of runs"
+            "distinguished: report them from two folders of runs"
         )
 
 

@@ -44,7 +44,6 @@ class Run:
     """What is known of a run before its parts are built.
 
     Attributes:
-        facts: of the data set.
         folder: the run's.
         generator: the folder of the generator that a classifier's mixer uses; None where it uses none.
         streams: all that the training draws from.
@@ -53,7 +52,6 @@ class Run:
     settings: Settings
     machine: Machine
     source: DataSource
-    facts: dict[str, Any]
     folder: RunFolder
     generator: RunFolder | None
     streams: RunStreams
@@ -171,33 +169,29 @@ def classifier_parts(run: Run) -> Parts:
     test = source.test()
     images = test.read(range(len(test.labels))).to(machine.device)
     evaluator = Evaluator(images, test.labels.to(machine.device), data.classes, normalize, machine)
-    common: dict[str, Any] = {
-        "model": model,
-        "mixer": mixer,
-        "loss": loss,
-        "loader": loader,
-        "optimisation": optimisation,
-        "evaluator": evaluator,
-        "epochs": config.epochs,
-        "evaluate_every": config.monitor.evaluate_every,
-        "machine": machine,
-        "folder": run.folder.path,
-    }
+    training = ClassifierTraining(
+        model=model,
+        mixer=mixer,
+        loss=loss,
+        loader=loader,
+        optimisation=optimisation,
+        evaluator=evaluator,
+        epochs=config.epochs,
+        evaluate_every=config.monitor.evaluate_every,
+        machine=machine,
+        folder=run.folder.path,
+    )
     if config.procedure is None:
-        return Parts(ClassifierTraining(**common), model, data, views, len(test.labels), streams)
+        return Parts(training, model, data, views, len(test.labels), streams)
     check_procedure(mixer)
     algorithm = build.part(config, "procedure")
     build.check_kind(algorithm, MixMatch, config.procedure, "procedure")
     others = data.unlabelled(source.image_size, algorithm.unlabelled, algorithm.transductive, "procedure")
     if not len(others):
         others = subset  # once more, without their labels
-    training = MixMatchTraining(
-        **common,
-        algorithm=algorithm,
-        unlabelled=Views(others.to(machine.device), augment, normalize, streams["augment"], erase=erase),
-        rng=streams["unlabelled"],
-    )
-    return Parts(training, training.averaged, data, views, len(test.labels), streams)
+    unlabelled = Views(others.to(machine.device), augment, normalize, streams["augment"], erase=erase)
+    mixmatch = MixMatchTraining.instead_of(training, algorithm, unlabelled, streams["unlabelled"])
+    return Parts(mixmatch, mixmatch.averaged, data, views, len(test.labels), streams)
 
 
 def check_procedure(mixer: Mixer) -> None:

@@ -47,7 +47,6 @@ def generator(config: Config) -> Generator:
     """The generator with fresh weights from the run's seed."""
     with as_user_error("generator"), _seeded_weights(config.seed):
         made: Generator = _make(config.generator)
-    check_kind(made, Generator, config.generator, "generator")
     return made
 
 

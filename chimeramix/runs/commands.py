@@ -24,13 +24,13 @@ def generator_command(overrides: list[str]) -> str:
 
 
 def resume_command(role: str, overrides: list[str]) -> str:
-    """The command that goes on with a run which was started, maybe anew, with these overrides."""
+    """The command that goes on with a run which was started, maybe with `rerun=true`, with these overrides."""
     if role == "generator":  # maybe trained on the way, with a classifier's overrides
         return generator_command(overrides)
     return train_command(role, to_repeat(overrides))
 
 
 def to_repeat(overrides: list[str]) -> list[str]:
-    """The overrides of a command that goes on: without `rerun`, which would start anew, and without the sweep's folder,
+    """The overrides of a command that goes on: without `rerun`, which would start over, and without the sweep's folder,
     which is taken by now."""
     return [word for word in overrides if word.lstrip("+~").partition("=")[0] not in ("rerun", "hydra.sweep.dir")]

@@ -21,7 +21,7 @@ from chimeramix.runs.spec import identity_of
 
 log = logging.getLogger(__name__)
 
-_CLEARED = ".cleared"  # names the sweep for which a run was started anew
+_CLEARED = ".cleared"  # names the sweep for which a run was started over
 _PACKAGES = ("chimeramix", "torch", "torchvision", "numpy", "scikit-image", "hydra-core", "omegaconf", "pillow")
 
 
@@ -102,7 +102,7 @@ class RunFolder:
             (self.path / _CLEARED).write_text(sweep, encoding="utf-8")
 
     def cleared_for(self, sweep: str | None) -> bool:
-        """Whether a sweep has started this run anew already: its job may come back from the queue."""
+        """Whether a sweep has started this run over already: its job may come back from the queue."""
         try:
             return sweep is not None and (self.path / _CLEARED).read_text(encoding="utf-8") == sweep
         except (FileNotFoundError, NotADirectoryError):

@@ -18,7 +18,7 @@ from typing import Any
 from chimeramix.errors import UserError
 from chimeramix.runs.spec import identity_of
 
-REMEDY = "start anew with rerun=true"
+REMEDY = "start over with rerun=true"
 
 _OWN_NAME = re.compile(r".+-s\d+-([0-9a-f]{12})")  # as runs name their folders
 _ENDS_WITH_IDENTITY = re.compile(r".+-([0-9a-f]{12})")

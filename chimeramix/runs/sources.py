@@ -25,7 +25,7 @@ from chimeramix.runs.spec import keys_of
 log = logging.getLogger(__name__)
 
 _PACKAGE = Path(chimeramix.__file__).parent
-_NO_NUMBERS = {"report", "sweep", "__main__.py", "app.py", "cli.py", "terminal.py"}  # change no run's
+_NO_NUMBERS = {"report", "sweep", "__main__.py", "app.py", "cli.py", "console.py", "terminal.py"}  # change no run's
 _STANDARD_LIBRARY = sysconfig.get_path("stdlib")
 _MACHINE = ("device", "threads", "compile")  # `precision` is refused
 
@@ -140,7 +140,7 @@ def _imported(path: Path, package: str) -> Iterator[str]:
     """Dotted names that a file imports; what `from` takes may be a module, or stand in one."""
     try:
         tree = ast.parse(path.read_bytes())
-    except (SyntaxError, ValueError):  # told where the part is made
+    except (SyntaxError, ValueError):  # reported where the part is made
         return
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):

@@ -70,7 +70,7 @@ class RunStatus:
 
     @property
     def seconds_left(self) -> float | None:
-        """Expected from the pace of the process that trains it; None before anything can be told."""
+        """Expected from the pace of the process that trains it; None before anything is known."""
         if self.steps is None or self.first_step is None or self.step <= self.first_step:
             return None
         pace = (self.updated - self.started) / (self.step - self.first_step)
@@ -107,7 +107,7 @@ def read_state(folder: Path) -> tuple[str, RunStatus | None]:
 
 
 def in_use(folder: Path, otherwise: bool = False) -> bool:
-    """Whether a process holds the folder's lock; `otherwise` where that can't be told: in somebody else's folder."""
+    """Whether a process holds the folder's lock; `otherwise` where that can't be known: in another user's folder."""
     try:
         descriptor = os.open(folder / ".lock", os.O_RDONLY)
     except (FileNotFoundError, NotADirectoryError):
@@ -169,7 +169,7 @@ def recorded(folder: Path, command: str) -> Iterator[Progress]:
         progress.end("interrupted", str(stop))
         raise
     except (KeyboardInterrupt, SystemExit):
-        progress.end("interrupted", "its process was told to leave")
+        progress.end("interrupted", "its process was asked to end")
         raise
     except Exception as error:
         progress.end("failed", one_line(error))

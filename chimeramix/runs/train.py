@@ -62,7 +62,7 @@ def train(settings: Settings, generator_too: bool = False, sweep: str | None = N
         if changed := changed_since(finished, config):
             again = f"{generator_command(settings.overrides)} rerun=true"
             log.warning(
-                "the generator %s is used as it is; changed since: %s; train it anew with: %s",
+                "the generator %s is used as it is; changed since: %s; train it again with: %s",
                 generator.path,
                 changed,
                 again,
@@ -73,7 +73,7 @@ def train(settings: Settings, generator_too: bool = False, sweep: str | None = N
         train(settings.of_generator())
 
     machine.make_reproducible()
-    run = Run(settings, machine, source, facts, folder, generator, RunStreams(config.seed, machine.device))
+    run = Run(settings, machine, source, folder, generator, RunStreams(config.seed, machine.device))
     with memory_errors():
         parts = parts_of(run)
     with folder.lock():
@@ -230,7 +230,7 @@ def _report_if_finished(folder: RunFolder, config: Config) -> bool:
     result = folder.result()
     if result is not None:
         changed = changed_since(result, config)
-        remedy = f"; changed since: {changed}; rerun=true trains anew" if changed else ""
+        remedy = f"; changed since: {changed}; rerun=true trains it again" if changed else ""
         log.info("done already: %s%s", _summary(folder, result), remedy)
     return result is not None
 

@@ -1,4 +1,4 @@
-"""Tries a run's parts on blank images before anything is trained or written, so that what does not fit is told at once.
+"""Tries a run's parts on blank images before anything is trained or written: what does not fit is reported at once.
 
 A model is built and called on the meta device first, where tensors have shapes and no values: that takes no memory, and
 tells how much a step would take.
@@ -21,6 +21,7 @@ from chimeramix.config.checks import as_user_error
 from chimeramix.config.schema import Config
 from chimeramix.data.views import Augment, Erase
 from chimeramix.errors import UserError
+from chimeramix.generators import Generator
 from chimeramix.machine import Machine
 from chimeramix.optimize import Schedule
 from chimeramix.runs import build
@@ -58,7 +59,7 @@ def try_model(config: Config, num_classes: int, image_size: int, batch_size: int
     with _unseen(), torch.device("meta"):
         try:
             model = build.model(config, num_classes)
-        except UserError:  # told by the one with values, if it has the same trouble
+        except UserError:  # the one with values reports it, if it has the same trouble
             model = None
     if model is not None:
         _check_memory("model", _training_bytes(model), machine)
@@ -76,7 +77,7 @@ def try_model(config: Config, num_classes: int, image_size: int, batch_size: int
 
 def try_schedule(schedule: Schedule) -> None:
     """Raises `UserError` where a schedule makes no factor of the share of the training that is done."""
-    with _told("schedule", "a schedule makes of the share of the training, 0 to 1, a factor on the learning rate"):
+    with _explained("schedule", "a schedule makes of the share of the training, 0 to 1, a factor on the learning rate"):
         for share in (0.0, 1.0):
             float(schedule(share))
 
@@ -86,7 +87,7 @@ def try_loss(loss: nn.Module, num_classes: int) -> None:
     must = "a loss takes logits [B, K] and soft targets [B, K], and gives one number"
     logits = torch.zeros(_PAIR, num_classes, requires_grad=True)
     targets = torch.full((_PAIR, num_classes), 1 / num_classes)
-    with _unseen(), _told("loss", must):
+    with _unseen(), _explained("loss", must):
         value = copy.deepcopy(loss)(logits, targets)  # a copy, because batch normalisation counts
     if not isinstance(value, Tensor) or value.ndim or not value.requires_grad:
         raise UserError(f"loss: gives {_describe(value)}; {must}")
@@ -103,8 +104,9 @@ def check_generator(config: Config, machine: Machine | None) -> None:
     with _unseen(), torch.device("meta"):
         try:
             generator = build.generator(config)
-        except UserError:  # told when it is built with values
+        except UserError:  # reported when it is built with values
             return
+    build.check_kind(generator, Generator, config.generator, "generator")
     perceptual: Any = getattr(generator, "perceptual", None)
     if hasattr(perceptual, "check"):
         with as_user_error("generator.perceptual"):
@@ -174,7 +176,7 @@ def _step_bytes(model: nn.Module, image_size: int, batch_size: int, machine: Mac
 
 def _call(model: nn.Module, num_classes: int, image_size: int) -> None:
     must = f"a model makes of images [B, 3, {image_size}, {image_size}] their logits [B, {num_classes}]"
-    with _told("model", must):
+    with _explained("model", must):
         logits = model(torch.zeros(_PAIR, 3, image_size, image_size))
     if not isinstance(logits, Tensor) or logits.shape != (_PAIR, num_classes):
         raise UserError(f"model: gives {_describe(logits)} for B={_PAIR}; {must}")
@@ -185,7 +187,7 @@ def _describe(value: object) -> str:
 
 
 @contextmanager
-def _told(group: str, must: str) -> Iterator[None]:
+def _explained(group: str, must: str) -> Iterator[None]:
     try:
         with as_user_error(group):
             yield

@@ -2,14 +2,17 @@
 
 import logging
 import shutil
+from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 
-from chimeramix.config.compose import Tree
 from chimeramix.config.sweep import Sweep, read_sweep
+from chimeramix.config.tree import Tree
 from chimeramix.errors import Interrupted, RunFailure, UserError
 from chimeramix.machine import Machine
 from chimeramix.runs.commands import to_repeat, train_command
+from chimeramix.runs.record import read_record
+from chimeramix.runs.sources import changed_since
 from chimeramix.runs.state import RunStatus
 from chimeramix.sweep.launch import Job, in_this_process, on_slurm, on_this_machine
 from chimeramix.sweep.plan import Plan, PlannedRun, count_states, plan, queue_of, states_of, write_plan
@@ -66,10 +69,24 @@ def sweep(tree: Tree, overrides: list[str]) -> None:
         log.info("%d of %s %s no %s: nothing to do", planned.nothing, combinations, train, tree.role)
     if planned.runs:
         log.info("%s: %s", counted(len(planned.runs), "run"), count_states(states))
+        _warn_of_changes([run for run, (state, _) in zip(planned.runs, states, strict=True) if state == "done"])
     if todo:
         _launch(launcher, asked, planned, todo)
     if planned.runs:
         _summarise(planned.runs, asked)
+
+
+def _warn_of_changes(finished: list[PlannedRun]) -> None:
+    """A line about finished runs that are taken as they are, though their code has changed since."""
+    changes: Counter[str] = Counter()
+    for run in finished:
+        record = read_record(run.folder)
+        if record is not None and run.settings is not None and not run.settings.config.rerun:
+            changes[changed_since(record.result, run.settings.config)] += 1
+    for changed, count in changes.items():
+        if changed:
+            runs = f"{counted(count, 'finished run')} {'is' if count == 1 else 'are'} taken as before"
+            log.warning("%s; changed since: %s; rerun=true trains them again", runs, changed)
 
 
 def _states(runs: list[PlannedRun], sweeps: Path) -> list[tuple[str, RunStatus | None]]:

@@ -10,7 +10,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from chimeramix.errors import EXPECTED, Interrupted, one_line
+from chimeramix.errors import EXPECTED, Interrupted, one_line, status_of
 from chimeramix.runs.state import RunStatus, read_state, write_status
 from chimeramix.sweep.task import Task, read_job
 from chimeramix.terminal import set_up_logging
@@ -81,7 +81,7 @@ def main(file: str, number: str) -> int:
     try:
         return 0 if attempt(read_job(Path(file))[int(number)]) else 1
     except Interrupted as stop:
-        return 128 + stop.signal_number
+        return status_of(stop)
 
 
 if __name__ == "__main__":

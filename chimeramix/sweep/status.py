@@ -65,8 +65,9 @@ def runs_of_command(folder: Path, words: list[str]) -> tuple[list[PlannedRun], d
     Raises:
         UserError: for what is no such command.
     """
-    from chimeramix.config.compose import read_command_line, tree_of
+    from chimeramix.config.compose import read_command_line
     from chimeramix.config.sweep import read_sweep
+    from chimeramix.config.tree import tree_of
     from chimeramix.sweep.plan import plan
 
     words = words[1:] if words[:1] in (["python"], ["python3"]) else words

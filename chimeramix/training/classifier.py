@@ -69,7 +69,7 @@ class ClassifierTraining:
         evaluation = self.evaluator(self._evaluated())
         if last:
             self._write_tables(evaluation)
-        return {"test": evaluation.figures()}
+        return {"test": evaluation.metrics()}
 
     def _evaluated(self) -> nn.Module:
         """The network that is evaluated."""

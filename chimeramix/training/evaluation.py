@@ -32,7 +32,7 @@ class Evaluation:
     macro_accuracy: float
     confusion: Tensor
 
-    def figures(self) -> dict[str, float]:
+    def metrics(self) -> dict[str, float]:
         return {
             "accuracy": self.accuracy,
             "top5": self.top5,

@@ -11,7 +11,7 @@ the statistics of the last step are evaluated with it).
 import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import torch
@@ -102,6 +102,14 @@ class MixMatchTraining(ClassifierTraining):
         self._seen = 0
         self._weight = torch.zeros((), device=self.machine.device)
         self._set_weight()
+
+    @classmethod
+    def instead_of(
+        cls, plain: ClassifierTraining, algorithm: MixMatch, unlabelled: Views, rng: RandomStream
+    ) -> "MixMatchTraining":
+        """With the parts of a plain training."""
+        parts = {field.name: getattr(plain, field.name) for field in fields(ClassifierTraining)}
+        return cls(**parts, algorithm=algorithm, unlabelled=unlabelled, rng=rng)
 
     def step(self, batch: Batch) -> dict[str, Tensor]:
         count, algorithm = len(batch), self.algorithm

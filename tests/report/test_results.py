@@ -211,7 +211,7 @@ def test_runs_that_cannot_be_told_apart_are_refused(tmp_path: Path) -> None:
         add_run(tmp_path, "ChimeraMix+Grid", 0, generator_lr=lr)
     for path in sorted((tmp_path / "generator").rglob("*"), reverse=True):
         path.unlink() if path.is_file() else path.rmdir()
-    with pytest.raises(UserError, match="can't be told apart"):
+    with pytest.raises(UserError, match="can't be distinguished"):
         results_of(tmp_path)
 
 

@@ -12,13 +12,15 @@ import pytest
 import torch
 
 from chimeramix.config.compose import compose_settings
+from chimeramix.config.tree import Tree
 from chimeramix.errors import UserError
 from chimeramix.runs import sources
 from chimeramix.runs.folder import git_commit
 from chimeramix.runs.sources import code_of
+from chimeramix.sweep.driver import sweep
 from chimeramix.training.classifier import ClassifierTraining
 from tests.runs.interrupt import Killed, kill_at_call
-from tests.runs.tiny import folder_of, run
+from tests.runs.tiny import folder_of, overrides, run
 
 BF16 = "machine.precision=bf16"
 
@@ -138,7 +140,7 @@ def test_changed_code_of_ones_own_is_told_where_a_run_is_done(
     baseline(runs, LOSS)
     (line,) = caplog.messages
     assert line.startswith("done already: ")
-    assert line.endswith("; changed since: own_parts.numbers; rerun=true trains anew")
+    assert line.endswith("; changed since: own_parts.numbers; rerun=true trains it again")
 
 
 def test_changed_code_of_the_package_is_told_for_runs_and_their_generators(
@@ -152,7 +154,7 @@ def test_changed_code_of_the_package_is_told_for_runs_and_their_generators(
     run("classifier", tmp_path)
     (line,) = caplog.messages
     assert "; changed since: chimeramix's code (" in line
-    assert line.endswith(" then); rerun=true trains anew")
+    assert line.endswith(" then); rerun=true trains it again")
     caplog.clear()
     shutil.rmtree(folder_of("classifier", tmp_path))
     run("classifier", tmp_path)
@@ -177,3 +179,16 @@ def test_a_finished_run_without_this_record_is_done(
     (line,) = caplog.messages
     assert line.startswith("done already: ")
     assert "; changed since" not in line
+
+
+def test_a_sweep_warns_of_finished_runs_that_other_code_made(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = [*overrides("classifier", tmp_path, "baseline"), "hydra/launcher=basic", "seed=0,1"]
+    sweep(Tree("classifier"), words)
+    assert "changed since" not in caplog.text
+    caplog.clear()
+    monkeypatch.setattr(sources, "_package_digest", lambda: "another")
+    sweep(Tree("classifier"), words)
+    (line,) = (message for message in caplog.messages if "changed since" in message)
+    assert line.startswith("2 finished runs are taken as before; changed since: chimeramix's code (")

@@ -35,7 +35,7 @@ def test_a_damaged_result_makes_no_run_done(tmp_path: Path, content: str) -> Non
     assert state == "failed"
     assert status is not None
     assert status.reason is not None
-    assert re.fullmatch(r"result\.json is damaged \(.+\); start anew with rerun=true", status.reason)
+    assert re.fullmatch(r"result\.json is damaged \(.+\); start over with rerun=true", status.reason)
 
 
 def test_a_checkpoint_without_more_is_an_interrupted_run(tmp_path: Path) -> None:
@@ -47,7 +47,7 @@ def test_a_checkpoint_without_more_is_an_interrupted_run(tmp_path: Path) -> None
     ("error", "state", "reason"),
     [
         (Interrupted(15), "interrupted", "stopped by signal 15"),
-        (KeyboardInterrupt(), "interrupted", "its process was told to leave"),
+        (KeyboardInterrupt(), "interrupted", "its process was asked to end"),
         (RunFailure("the loss is nan"), "failed", "the loss is nan"),
         (OSError(28, "No space left on device"), "failed", "[Errno 28] No space left on device"),
         (ValueError("a bug\nin two lines"), "failed", "ValueError: a bug in two lines"),

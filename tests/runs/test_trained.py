@@ -84,7 +84,7 @@ def test_a_damaged_record_of_a_generator_is_told(folder: Path, tmp_path: Path, n
 
 
 def test_a_classifier_tells_how_to_mend_its_generators_record(folder: Path, tmp_path: Path) -> None:
-    """`rerun=true` would start the classifier anew, which mends nothing."""
+    """`rerun=true` would start the classifier over, which mends nothing."""
     copy = shutil.copytree(folder, tmp_path / "generator" / folder.name)
     (copy / "result.json").write_text("{}")
     told = r"result\.json is damaged \(no role\); train it again with: .*train_generator\.py"

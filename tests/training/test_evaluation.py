@@ -72,7 +72,7 @@ def test_figures_equal_scikit_learns(classes: int, absent: int | None) -> None:
     assert result.loss == pytest.approx(metrics.log_loss(labels, probabilities, labels=every), rel=1e-6)
     assert result.confusion.tolist() == metrics.confusion_matrix(labels, predicted, labels=every).tolist()
     assert result.confusion.dtype == torch.int64
-    assert result.figures() == {
+    assert result.metrics() == {
         "accuracy": result.accuracy,
         "top5": result.top5,
         "macro_accuracy": result.macro_accuracy,
@@ -116,7 +116,7 @@ def test_batches_change_nothing(batch_size: int) -> None:
     assert sum(model.batches) == COUNT
     assert max(model.batches) == min(batch_size, COUNT)
     assert result.confusion.tolist() == expected.confusion.tolist()
-    assert result.figures() == pytest.approx(expected.figures(), rel=1e-6)
+    assert result.metrics() == pytest.approx(expected.metrics(), rel=1e-6)
 
 
 @pytest.mark.parametrize("training", [True, False])
@@ -124,7 +124,7 @@ def test_the_model_is_evaluated_in_eval_mode_and_put_back(training: bool) -> Non
     images, labels, model = example(10)
     before = result_of(images, labels, model.eval())
     model.train(training)
-    assert result_of(images, labels, model).figures() == before.figures()
+    assert result_of(images, labels, model).metrics() == before.metrics()
     assert model.training == training
     assert model.dropout.training == training
 
