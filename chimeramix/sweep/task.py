@@ -21,11 +21,10 @@ class Task:
 
 def write_job(path: Path, runs: list[PlannedRun]) -> None:
     """For runs that were planned in this process, which have their settings."""
-    tasks = [
-        {"settings": run.settings.to_json(), "folder": str(run.folder.absolute()), "command": run.command}
-        for run in runs
-        if run.settings is not None
-    ]
+    tasks = []
+    for run in runs:
+        assert run.settings is not None
+        tasks.append({"settings": run.settings.to_json(), "folder": str(run.folder.absolute()), "command": run.command})
     path.write_text(json.dumps(tasks) + "\n", encoding="utf-8")
 
 

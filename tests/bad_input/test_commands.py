@@ -28,7 +28,11 @@ def test_dry_run_prints_the_configuration(command, tmp_path):
 def test_help_shows_options_and_keys(role, command):
     status, out, lines = command(role, "--help")
     assert (status, lines) == (0, [])
-    for part in ("chimeramix_segmentation", "dataset/demo: digits", "max_labels_per_class: 10"):
+    for part in (
+        "chimeramix_segmentation",
+        "dataset/demo: digits",
+        "max_labels_per_class      images per class; null: all",
+    ):
         assert part in out
 
 

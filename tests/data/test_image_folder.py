@@ -296,7 +296,7 @@ def test_damaged_or_forbidden_caches_cost_time_only(root, tmp_path, content, mon
 
 def test_what_is_no_plain_file_is_refused_and_not_waited_for(root, tmp_path):
     os.mkfifo(root / "train" / "cat" / "pipe.png")
-    with pytest.raises(UserError, match=r"pipe\.png is no plain file"):
+    with pytest.raises(UserError, match=r"pipe\.png is not an image file"):
         folder(root, data_dir=tmp_path / "data").facts()
 
 

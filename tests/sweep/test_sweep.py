@@ -231,14 +231,14 @@ def task_of(tmp_path: Path, *more: str) -> Path:
     settings = compose_settings("classifier", [*chosen, *more])
     file = tmp_path / "sweep" / "jobs" / "0.json"
     file.parent.mkdir(parents=True)
-    write_job(file, [PlannedRun(tmp_path / "folder", "classifier", {}, "again", settings)])
+    write_job(file, [PlannedRun(tmp_path / "folder", "classifier", {}, "again", settings=settings)])
     return file
 
 
 def test_a_job_trains_what_was_planned_not_what_conf_says_now(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (task,) = read_job(task_of(tmp_path, "optimizer.lr=0.07"))
     monkeypatch.setattr("hydra.compose", lambda *arguments, **keywords: pytest.fail("nothing is to be composed"))
-    monkeypatch.setattr("chimeramix.config.compose", lambda *arguments, **keywords: pytest.fail("nor here"))
+    monkeypatch.setattr("chimeramix.config.compose.compose", lambda *arguments, **keywords: pytest.fail("nor here"))
     assert attempt(task)
     (config,) = tmp_path.glob("classifier/*/config.yaml")
     assert "lr: 0.07" in config.read_text()
