@@ -11,7 +11,7 @@ from typing import Any
 from chimeramix.config.schema import Config
 from chimeramix.config.targets import FIRST_TARGETS
 
-FORMAT = 1  # of specs and result records; raised when the same values would give other numbers
+FORMAT = 1  # of specs and result records; raised when old ones can no longer be read
 
 
 def generator_spec(config: Config, facts: dict[str, Any]) -> dict[str, Any]:
