@@ -71,6 +71,8 @@ def _do(options: argparse.Namespace) -> None:
     if options.command == "prepare":
         _prepare(options.dataset, options.overrides, options.config_dir)
     elif options.command == "status":
+        if options.runs.suffix == ".py":  # the folder is left out
+            options.runs, options.words = Path("runs"), [str(options.runs), *options.words]
         _status(options.runs, options.words)
     else:
         report_runs(options.runs, options.format, options.metric, options.compare, options.plots, options.where)

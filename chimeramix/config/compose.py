@@ -230,7 +230,7 @@ def settings_from(tree: Tree, config: DictConfig, choices: dict[str, Any], overr
     for group in (*GROUPS, *OPTIONAL_GROUPS):
         if plain[group] is None and group in OPTIONAL_GROUPS:
             continue
-        options = options_of(group, [CONFIG_DIR])
+        options = options_of(group, tree.folders)
         if options and not (isinstance(plain[group], dict) and "_target_" in plain[group]):
             raise UserError(f"there is no {group} here: choose one with {group}=NAME ({', '.join(options)})")
         check_types(plain[group], group)

@@ -50,7 +50,7 @@ def check_hydra_key(key: str, word: str) -> None:
         if _is_below(key, known):
             raise UserError(f"{word}: has no effect here; {remedy}")
     counts = ", ".join([*_COUNT[:-1], "hydra.searchpath"])
-    raise UserError(f"{word}: has no effect here; of Hydra's keys these have: {counts}{did_you_mean(key, _COUNT)}")
+    raise UserError(f"{word}: has no effect here; of Hydra's keys these have: {counts}{did_you_mean(key, _COUNT[:-1])}")
 
 
 def split_search_path(overrides: Sequence[str]) -> tuple[list[str], tuple[Path, ...]]:

@@ -169,7 +169,9 @@ def _list_classes(part: Path) -> Listing:
             raise UserError(f"{folder} has no images: add some or remove the folder")
         for path in listing[folder.name]:
             # A pipe or a device would never end; a link to nothing is named when its size is asked for.
-            if path.suffix.lower() not in SUFFIXES or (not path.is_file() and path.exists()):
+            if not path.is_file() and path.exists():
+                raise UserError(f"{path} is no file, but a pipe, a device or a folder: move or remove it")
+            if path.suffix.lower() not in SUFFIXES:
                 kinds = " ".join(sorted(suffix[1:] for suffix in SUFFIXES))
                 raise UserError(f"{path} is not an image file ({kinds}): convert, move or remove it")
     if not listing:

@@ -11,6 +11,8 @@ from torch.utils.data import get_worker_info
 from chimeramix.streams import GlobalStream, PortableStream, RandomStream, derive_seed, draw_seed
 from chimeramix.types import Batch
 
+_ANY_STATE = torch.Generator().get_state()
+
 
 class Mixer(nn.Module):
     """Turns a batch into mixed images and soft targets, with a given probability per batch.
@@ -147,9 +149,9 @@ class Mixer(nn.Module):
         return self.rng.on(device)
 
     def get_extra_state(self) -> Tensor:
-        """uint8: the state of the host's generator, then that of a GPU's if a `RandomStream` was given; empty before
-        the first batch of an unseeded mixer."""
-        states = [torch.empty(0, dtype=torch.uint8)] if self.rng is None else list(self.rng.state_dict().values())
+        """uint8: the state of the host's generator, then that of a GPU's if a `RandomStream` was given. Before the
+        first batch of an unseeded mixer as many zeros, so that averages of a model's state fit whenever they began."""
+        states = [torch.zeros_like(_ANY_STATE)] if self.rng is None else list(self.rng.state_dict().values())
         return states[0] if len(states) == 1 or torch.equal(*states) else torch.cat(states)
 
     def set_extra_state(self, state: Any) -> None:
@@ -166,6 +168,8 @@ class Mixer(nn.Module):
         if isinstance(state, int):
             self.rng = PortableStream(state)
         if not isinstance(state, Tensor) or len(state) == 0:
+            return
+        if len(state) == len(_ANY_STATE) and not state.any():  # nothing was drawn yet
             return
         if self.rng is None:
             self.rng = PortableStream(0)

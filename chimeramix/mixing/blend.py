@@ -44,9 +44,9 @@ class Mixed(NamedTuple):
     targets: Tensor
     """`[B, K]` float32."""
     mask: Tensor
-    """Weight of the first image, `[B or 1, 1, H or 1, W or 1]`."""
+    """`[B, 1, H, W]`, weight of the first image."""
     ratio: Tensor
-    """`[B or 1]` float32, weight of the first target."""
+    """`[B]` float32, weight of the first target."""
     partner: Tensor
     """`[B]` int64, position of each image's partner in the batch."""
 
@@ -71,13 +71,16 @@ class PairMixer(Mixer):
         """As calling the mixer, which draws the same, with the mask, the ratio and the partners."""
         batch = self.batch_of(images, labels)
         rng, targets = self.stream(images.device), self.targets(labels)
-        if not (self.active and rng.coin(self.probability)):
-            one = torch.ones(1, dtype=torch.float32, device=images.device)
-            itself = torch.arange(len(images), device=images.device)
-            return Mixed(images, self.smooth(targets, labels), one.view(1, 1, 1, 1), one, itself)
-        order, partner, mask, ratio = self.draw(batch, rng)
-        mixed, targets, mask, ratio = blend(images, partner, mask, targets, targets[order], ratio)
-        return Mixed(mixed, self.smooth(targets, labels), mask, ratio, order)
+        if self.active and rng.coin(self.probability):
+            order, partner, mask, ratio = self.draw(batch, rng)
+            images, targets, mask, ratio = blend(images, partner, mask, targets, targets[order], ratio)
+        else:
+            order = torch.arange(len(images), device=images.device)
+            ratio = torch.ones(1, dtype=torch.float32, device=images.device)
+            mask = ratio.view(1, 1, 1, 1)
+        count, _, height, width = images.shape
+        smoothed = self.smooth(targets, labels)
+        return Mixed(images, smoothed, mask.expand(count, 1, height, width), ratio.expand(count), order)
 
 
 class Blend(PairMixer):

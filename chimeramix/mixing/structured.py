@@ -1,7 +1,7 @@
 """Mixers for batches that are dictionaries, tuples or other nests of tensors, as torchvision's mixers take them."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
@@ -16,17 +16,18 @@ class Structured(nn.Module):
 
     Args:
         mixer: what is applied.
-        labels_getter: from the batch to its labels, which must be one of its tensors, as for torchvision's `v2.MixUp`:
-            `lambda batch: batch["label"]`.
+        labels_getter: from the batch to its labels, which must be one of its tensors: `lambda batch: batch["target"]`.
+            "default" takes the second item of a tuple or list, and of a dictionary what has "label" in its key, as
+            torchvision's `v2.MixUp` does.
 
     Raises:
         ValueError: when called, for a batch without images or whose labels are none of its tensors.
     """
 
-    def __init__(self, mixer: Mixer, labels_getter: Callable[[Any], Tensor]) -> None:
+    def __init__(self, mixer: Mixer, labels_getter: Callable[[Any], Tensor] | Literal["default"] = "default") -> None:
         super().__init__()
         self.mixer = mixer
-        self.labels_getter = labels_getter
+        self.labels_getter = _find_labels if labels_getter == "default" else labels_getter
 
     def forward(self, *inputs: Any) -> Any:
         """One batch, or its parts as arguments; returned in the same structure."""
@@ -41,3 +42,13 @@ class Structured(nn.Module):
             )
         leaves[images[0]], leaves[places[0]] = self.mixer(leaves[images[0]], labels)
         return pytree.tree_unflatten(leaves, structure)
+
+
+def _find_labels(batch: Any) -> Any:
+    """Labels where they usually are. None where they are not."""
+    if isinstance(batch, tuple | list):
+        return batch[1] if len(batch) > 1 else None
+    if isinstance(batch, dict):
+        names = sorted((str(key) for key in batch if "label" in str(key).lower()), key=len)
+        return batch[names[0]] if names else None
+    return None

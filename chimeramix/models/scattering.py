@@ -63,7 +63,10 @@ class Scattering(nn.Module):
         batch, channels, height, width = images.shape
         step = 2**self.scales
         if height % step or width % step or min(height, width) <= step:
-            raise ValueError(f"images of {height} x {width} pixels: sides must be multiples of {step}, above {step}")
+            raise ValueError(
+                f"images of {height} x {width} pixels: sides must be multiples of {step}, above {step}; "
+                "or choose fewer scales"
+            )
         with torch.autocast(images.device.type if images.device.type != "meta" else "cpu", enabled=False):
             padded = F.pad(images.float(), [step] * 4, mode="reflect").flatten(0, 1)
             coefficients = self._transform(padded)

@@ -127,10 +127,15 @@ def without_copies(runs: Iterable[FoundRun]) -> tuple[list[FoundRun], list[tuple
         same[run.identity or run.path].append(run)
     kept, copies = [], []
     for found in same.values():
-        chosen = found[0] if len(found) == 1 else min(found, key=lambda run: not (run.path / "result.json").exists())
+        chosen = found[0] if len(found) == 1 else min(found, key=_likely_copy)
         kept.append(chosen)
         copies += [(run, chosen) for run in found if run is not chosen]
     return kept, copies
+
+
+def _likely_copy(run: FoundRun) -> tuple[bool, int]:
+    """Sorts the original first: it is finished, and copies have longer names."""
+    return not (run.path / "result.json").exists(), len(run.path.name)
 
 
 def _identity_of_folder(path: Path) -> str | None:

@@ -23,7 +23,7 @@ from chimeramix.runs.folder import RunFolder, folders_in
 from chimeramix.runs.sources import changed_since, check_precision, new_stretch, stretches_in, tell_changes
 from chimeramix.runs.spec import FORMAT, classifier_spec, generator_spec, size_name
 from chimeramix.runs.state import Progress, recorded
-from chimeramix.runs.trained import generator_result
+from chimeramix.runs.trained import check_weights, generator_result
 from chimeramix.streams import RunStreams
 from chimeramix.training.checkpoint import load_checkpoint
 from chimeramix.training.loop import fit
@@ -55,7 +55,7 @@ def train(settings: Settings, generator_too: bool = False, sweep: str | None = N
     facts = source.facts()
     folder, generator = folders_of(settings, facts)
     restart = config.rerun and not folder.cleared_for(sweep)
-    if not restart and _report_if_finished(folder, config):
+    if not restart and _report_if_finished(folder, config, machine):
         return
     finished = generator_result(settings, generator) if generator else None
     if generator and finished:
@@ -79,7 +79,7 @@ def train(settings: Settings, generator_too: bool = False, sweep: str | None = N
     with folder.lock():
         if restart:
             folder.clear(sweep)
-        elif _report_if_finished(folder, config):  # another process finished it while this one waited
+        elif _report_if_finished(folder, config, machine):  # another process finished it while this one waited
             return
         checkpoint = folder.path / "checkpoint.pt"
         # Read here, so that a damaged one is refused before anything is written.
@@ -226,10 +226,13 @@ def _chosen(settings: Settings, group: str) -> str | None:
     return f"{name} ({', '.join(changes)})" if name and changes else name
 
 
-def _report_if_finished(folder: RunFolder, config: Config) -> bool:
+def _report_if_finished(folder: RunFolder, config: Config, machine: Machine) -> bool:
     result = folder.result()
     if result is not None:
-        changed = changed_since(result, config)
+        check_weights(folder.weights, result, "start over with rerun=true")
+        precisions = dict.fromkeys(stretch["precision"] for stretch in result.get("stretches", []))
+        precision = [f"machine.precision ({each} then)" for each in precisions if each != machine.precision]
+        changed = ", ".join(filter(None, [*precision, changed_since(result, config)]))
         remedy = f"; changed since: {changed}; rerun=true trains it again" if changed else ""
         log.info("done already: %s%s", _summary(folder, result), remedy)
     return result is not None

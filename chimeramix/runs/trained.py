@@ -3,6 +3,7 @@
 
 import hashlib
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -134,10 +135,24 @@ def load_weights(path: Path, result: Mapping[str, Any]) -> dict[str, Tensor]:
     """The weights of a finished run, on the CPU, compared with the checksum in its result; a run of a version that
     recorded none is read as it is. Raises `ValueError`, `OSError` or `SafetensorError` for a damaged file."""
     content = path.read_bytes()
+    _compare(content, result)
+    return load(content)
+
+
+def check_weights(path: Path, result: Mapping[str, Any], remedy: str) -> None:
+    """Raises `UserError` for weights that are not what the finished run wrote. They may be gone: a run needs them no
+    more."""
+    with suppress(FileNotFoundError):
+        try:
+            _compare(path.read_bytes(), result)
+        except ValueError as error:
+            raise UserError(f"{path} is damaged ({error}); {remedy}") from error
+
+
+def _compare(content: bytes, result: Mapping[str, Any]) -> None:
     expected = result.get("weights_sha256")
     if expected is not None and hashlib.sha256(content).hexdigest() != expected:
         raise ValueError("its content is not what the run wrote")
-    return load(content)
 
 
 def _frozen(network: nn.Module, weights: Path, result: Mapping[str, Any], remedy: str) -> nn.Module:

@@ -121,6 +121,10 @@ def test_batches_of_any_structure_come_back_as_torchvision_returns_them() -> Non
     torch.testing.assert_close((made["image"], made["meta"]["label"]), MixUp(4, rng=0)(images(), LABELS))
     assert made["meta"]["id"] == ["a"] * 8
     assert made["meta"]["weight"] is batch["meta"]["weight"]
+    found = [Structured(MixUp(4, rng=0))(given) for given in ({"Labels": LABELS, "x": images()}, (images(), LABELS))]
+    expected = MixUp(4, rng=0)(images(), LABELS)
+    torch.testing.assert_close((found[0]["x"], found[0]["Labels"]), expected, rtol=0, atol=0)
+    torch.testing.assert_close(tuple(found[1]), expected, rtol=0, atol=0)
     as_tuple = Structured(MixUp(4, rng=0), lambda inputs: inputs[1])(images(), LABELS, "name")
     assert as_tuple[2] == "name"
     torch.testing.assert_close(as_tuple[:2], (made["image"], made["meta"]["label"]))

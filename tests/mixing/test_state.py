@@ -59,8 +59,11 @@ def test_a_mixer_that_was_never_used(make: Callable[[int | None], Mixer], seed: 
 def test_as_a_part_of_a_model() -> None:
     """torch.save with weights_only, strict loading, a deep copy, and an average of weights as timm's EMA makes it."""
     model = nn.ModuleDict({"net": nn.Linear(2, 2), "mixer": MixUp(3)})
+    unused = copy.deepcopy(model)
     model["mixer"](*batch())
     average = copy.deepcopy(model)
+    for mean, value in zip(unused.state_dict().values(), model.state_dict().values(), strict=True):
+        mean.copy_(0.9 * mean + 0.1 * value)  # of a copy that was made before the first batch
     for mean, value in zip(average.state_dict().values(), model.state_dict().values(), strict=True):
         mean.copy_(0.9 * mean + 0.1 * value)
     file = io.BytesIO()

@@ -192,3 +192,21 @@ def test_a_sweep_warns_of_finished_runs_that_other_code_made(
     sweep(Tree("classifier"), words)
     (line,) = (message for message in caplog.messages if "changed since" in message)
     assert line.startswith("2 finished runs are taken as before; changed since: chimeramix's code (")
+
+
+def test_a_finished_run_says_that_its_weights_are_damaged_or_its_precision_another(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    baseline(tmp_path)
+    caplog.clear()
+    baseline(tmp_path, "machine.precision=bf16")
+    (line,) = caplog.messages
+    assert line.endswith("; changed since: machine.precision (fp32 then); rerun=true trains it again")
+    weights = folder_of("classifier", tmp_path) / "classifier.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    with pytest.raises(UserError, match=r"classifier\.safetensors is damaged .*rerun=true"):
+        baseline(tmp_path)
+    weights.unlink()  # a run that is finished needs them no more
+    baseline(tmp_path)
