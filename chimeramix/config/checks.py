@@ -141,9 +141,9 @@ def parameters_of(target: Callable[..., Any]) -> Mapping[str, inspect.Parameter]
     return inspect.signature(target).parameters
 
 
-def takes_any_key(target: Callable[..., Any]) -> bool:
-    """Whether a class or function has `**kwargs`."""
-    return any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters_of(target).values())
+def takes_any_key(parameters: Mapping[str, inspect.Parameter]) -> bool:
+    """Whether `**kwargs` is among the parameters of a class or function."""
+    return any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values())
 
 
 def check_types(node: Any, path: str) -> None:
@@ -154,7 +154,7 @@ def check_types(node: Any, path: str) -> None:
     # The mixers of a chain are given what any mixer is.
     given = GIVEN_BY_THE_RUN.get(re.sub(r"^mixer(\.mixers\.\w+)+$", "mixer", path), ())
     parameters = {name: p for name, p in parameters_of(target).items() if name not in given}
-    any_key = takes_any_key(target)  # what it does not name it may hand on
+    any_key = takes_any_key(parameters)  # what it does not name it may hand on
     hints = hints_of(target)
     partial = node.get("_partial_", False)
     if "params" in given and partial is not True:

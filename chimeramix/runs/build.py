@@ -149,8 +149,8 @@ def _make(group: dict[str, Any], common: tuple[str, ...] = (), **offered: Any) -
     """
     if group.get("_partial_"):
         return instantiate(group, _convert_="all")
-    target = target_of(group, "this group")
-    named, hands_on = parameters_of(target), takes_any_key(target)
+    named = parameters_of(target_of(group, "this group"))
+    hands_on = takes_any_key(named)
     given = {name: value for name, value in offered.items() if name in named or (hands_on and name in common)}
     # Through a partial, so that Hydra never copies or converts what the run hands over (networks, streams).
     make: Callable[..., Any] = instantiate({**group, "_partial_": True}, _convert_="all")

@@ -30,7 +30,7 @@ class RunFolder:
 
     Args:
         runs_dir: `machine.runs_dir`.
-        spec: what the identity hashes; see `chimeramix.spec`.
+        spec: what the identity hashes; see `chimeramix.runs.spec`.
         name: readable part of the folder's name, used where no folder of this identity exists yet: the identity
             decides, names are for people.
         existing: what `folders_in` found, for one look at the disk for many runs.

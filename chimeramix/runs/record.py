@@ -121,19 +121,20 @@ def find_runs(folder: Path) -> Iterator[FoundRun]:
 
 
 def without_copies(runs: Iterable[FoundRun]) -> tuple[list[FoundRun], list[tuple[FoundRun, FoundRun]]]:
-    """Each run once, and the copies with what they are copies of: of several folders the first finished one counts."""
+    """Each run once, and the copies with what they are copies of: of several a finished one counts, with the shortest
+    name."""
     same: dict[object, list[FoundRun]] = defaultdict(list)
     for run in runs:
         same[run.identity or run.path].append(run)
     kept, copies = [], []
     for found in same.values():
-        chosen = found[0] if len(found) == 1 else min(found, key=_likely_copy)
+        chosen = found[0] if len(found) == 1 else min(found, key=_original_first)
         kept.append(chosen)
         copies += [(run, chosen) for run in found if run is not chosen]
     return kept, copies
 
 
-def _likely_copy(run: FoundRun) -> tuple[bool, int]:
+def _original_first(run: FoundRun) -> tuple[bool, int]:
     """Sorts the original first: it is finished, and copies have longer names."""
     return not (run.path / "result.json").exists(), len(run.path.name)
 

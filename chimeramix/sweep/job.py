@@ -1,7 +1,6 @@
-"""A job of a sweep: one run, or several at the same time.
+"""A job of a sweep: one run, or several at the same time (see `chimeramix.sweep.task` for its file).
 
-A job's file holds the complete settings of its runs, so that what was planned is trained, whatever happens to `conf/`
-while the job waits in a queue. `python -m chimeramix.sweep.job FILE NUMBER` does one run of it.
+`python -m chimeramix.sweep.job FILE NUMBER` does one run of it.
 """
 
 import signal
