@@ -65,7 +65,7 @@ class Parts:
         weights: the network whose weights are the run's outcome.
         data: the labelled images.
         views: of the labelled images, as the training sees them.
-        num_test: size of the test set; None where there is no test.
+        evaluator: of a classifier; None for a generator.
         streams: all that the training draws from.
     """
 
@@ -73,7 +73,7 @@ class Parts:
     weights: nn.Module
     data: TrainingImages
     views: Views
-    num_test: int | None
+    evaluator: Evaluator | None
     streams: RunStreams
 
 
@@ -168,7 +168,8 @@ def classifier_parts(run: Run) -> Parts:
         )
     test = source.test()
     images = test.read(range(len(test.labels))).to(machine.device)
-    evaluator = Evaluator(images, test.labels.to(machine.device), data.classes, normalize, machine)
+    labels = test.labels.to(machine.device)
+    evaluator = Evaluator("test", range(len(labels)), images, labels, data.classes, normalize, machine)
     training = ClassifierTraining(
         model=model,
         mixer=mixer,
@@ -182,7 +183,7 @@ def classifier_parts(run: Run) -> Parts:
         folder=run.folder.path,
     )
     if config.procedure is None:
-        return Parts(training, model, data, views, len(test.labels), streams)
+        return Parts(training, model, data, views, evaluator, streams)
     check_procedure(mixer)
     algorithm = build.part(config, "procedure")
     build.check_kind(algorithm, MixMatch, config.procedure, "procedure")
@@ -191,7 +192,7 @@ def classifier_parts(run: Run) -> Parts:
         others = subset  # once more, without their labels
     unlabelled = Views(others.to(machine.device), augment, normalize, streams["augment"], erase=erase)
     mixmatch = MixMatchTraining.instead_of(training, algorithm, unlabelled, streams["unlabelled"])
-    return Parts(mixmatch, mixmatch.averaged, data, views, len(test.labels), streams)
+    return Parts(mixmatch, mixmatch.averaged, data, views, evaluator, streams)
 
 
 def check_procedure(mixer: Mixer) -> None:

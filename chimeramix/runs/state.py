@@ -18,7 +18,7 @@ from typing import Any
 
 from chimeramix.errors import Interrupted, RunFailure, one_line
 from chimeramix.files import write_json
-from chimeramix.runs.record import DamagedRecord, read_record
+from chimeramix.runs.record import DamagedRecord, metrics_of, read_record
 
 STATES = ("done", "running", "queued", "interrupted", "failed", "missing")
 
@@ -148,7 +148,7 @@ class Progress:
         status = self.status
         status.step, status.steps = step, steps
         status.loss = next((last[name] for name in _LOSSES if name in last), status.loss)
-        status.accuracy = last.get("test", {}).get("accuracy", status.accuracy)
+        status.accuracy = metrics_of(last).get("accuracy", status.accuracy)
         if status.first_step is None:  # the loop begins: parts are built, superpixels are there
             status.first_step, status.started = step, time.time()
         if time.time() - status.updated >= _SECONDS_BETWEEN_WRITES:

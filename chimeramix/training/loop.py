@@ -164,7 +164,8 @@ def fit(
                 "images_per_second": round(done["epoch_samples"] / max(done["epoch_seconds"], 1e-9), 1),
                 **training.end_epoch(done["epoch"]),
             }
-            _check_finite(record.get("test", {}), folder, done["epoch"])
+            for evaluated in _evaluated(record).values():
+                _check_finite(evaluated, folder, done["epoch"])
             metrics.append(record)
             tracker.log(record)
             progress(done["step"], steps, record)
@@ -196,6 +197,11 @@ def steps_of(
     return RecordedSteps(step, streams, CudaGraphs()) if machine.records else step
 
 
+def _evaluated(record: dict[str, Any]) -> dict[str, dict[str, float]]:
+    """The metrics of the labelled sets that an epoch ended with, by name."""
+    return {name: value for name, value in record.items() if isinstance(value, dict)}
+
+
 def _check_finite(metrics: dict[str, float], folder: Path, epoch: int) -> None:
     if not all(math.isfinite(value) for value in metrics.values()):
         raise RunFailure(f"{folder}: a loss is no longer finite in epoch {epoch}: {metrics}")
@@ -203,10 +209,10 @@ def _check_finite(metrics: dict[str, float], folder: Path, epoch: int) -> None:
 
 def _describe(record: dict[str, Any], epochs: int) -> str:
     """One line: `epoch 10/200  loss 1.2345  test accuracy 56.7 %  12.3 s`."""
-    skipped = {"epoch", "step", "lr", "seconds", "images_per_second", "test"}
+    evaluated = _evaluated(record)
+    skipped = {"epoch", "step", "lr", "seconds", "images_per_second", *evaluated}
     parts = [f"epoch {record['epoch']}/{epochs}"]
     parts += [f"{name} {value:.4f}" for name, value in record.items() if name not in skipped]
-    if "test" in record:
-        parts.append(f"test accuracy {100 * record['test']['accuracy']:.2f} %")
+    parts += [f"{name} accuracy {100 * metrics['accuracy']:.2f} %" for name, metrics in evaluated.items()]
     parts.append(f"{record['seconds']:.1f} s")
     return "  ".join(parts)
