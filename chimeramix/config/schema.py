@@ -140,6 +140,7 @@ class Config:
     generator: Any = key(None)  # a classifier's identity holds its identity instead
     loss: Any = key(stage="classifier")
     procedure: Any = key(None, stage="classifier", optional=True)
+    average: Any = key(None, stage="classifier", optional=True)  # of the weights, evaluated beside the plain ones
     machine: MachineConfig = field(default_factory=MachineConfig, metadata={"identity": False})
     monitor: MonitorConfig = field(default_factory=MonitorConfig, metadata={"identity": False})
     sweep: SweepConfig = field(default_factory=SweepConfig, metadata={"identity": False})
@@ -150,7 +151,7 @@ class Config:
 GROUPS = ("dataset", "optimizer", "schedule", "model", "augment", "mixer", "loss")
 """The config groups of which one option must be chosen."""
 
-OPTIONAL_GROUPS = ("erase", "mask", "generator", "procedure")
+OPTIONAL_GROUPS = ("erase", "mask", "generator", "procedure", "average")
 """Those that may be null."""
 
 CLASSIFIER_RECIPE = ("epochs", "batch_size", "epoch_labels_per_class", "optimizer", "schedule")

@@ -6,6 +6,7 @@ from typing import Any
 from torch import nn
 
 from chimeramix.config.checks import as_user_error
+from chimeramix.config.schema import Config
 from chimeramix.config.settings import Settings
 from chimeramix.data.loader import EpochLoader
 from chimeramix.data.segments import SubsetSegments
@@ -29,6 +30,7 @@ from chimeramix.runs.tryout import (
     try_schedule,
 )
 from chimeramix.streams import RunStreams
+from chimeramix.training.averages import Average, TrainingAverage
 from chimeramix.training.classifier import ClassifierTraining
 from chimeramix.training.evaluation import Evaluator
 from chimeramix.training.generator import GeneratorTraining
@@ -155,6 +157,7 @@ def classifier_parts(run: Run) -> Parts:
     loss = build.loss(config, num_classes)
     try_loss(loss, num_classes)
     loss = loss.to(machine.device)
+    rule = average_of(config)
     schedule = build.part(config, "schedule")
     try_schedule(schedule)
     with as_user_error("optimizer"):
@@ -181,9 +184,10 @@ def classifier_parts(run: Run) -> Parts:
         evaluate_every=config.monitor.evaluate_every,
         machine=machine,
         folder=run.folder.path,
+        average=TrainingAverage(rule, model, config.epochs * len(loader), streams) if rule is not None else None,
     )
     if config.procedure is None:
-        return Parts(training, model, data, views, evaluator, streams)
+        return Parts(training, training.outcome, data, views, evaluator, streams)
     check_procedure(mixer)
     algorithm = build.part(config, "procedure")
     build.check_kind(algorithm, MixMatch, config.procedure, "procedure")
@@ -192,7 +196,17 @@ def classifier_parts(run: Run) -> Parts:
         others = subset  # once more, without their labels
     unlabelled = Views(others.to(machine.device), augment, normalize, streams["augment"], erase=erase)
     mixmatch = MixMatchTraining.instead_of(training, algorithm, unlabelled, streams["unlabelled"])
-    return Parts(mixmatch, mixmatch.averaged, data, views, evaluator, streams)
+    return Parts(mixmatch, mixmatch.outcome, data, views, evaluator, streams)
+
+
+def average_of(config: Config) -> Average | None:
+    """Which weights are averaged. Raises `UserError` for an average beside a procedure."""
+    average: Average | None = build.part(config, "average")
+    if average is not None:
+        build.check_kind(average, Average, config.average, "average")
+        if config.procedure is not None:
+            raise UserError("procedure averages the weights itself: choose average=none, or no procedure")
+    return average
 
 
 def check_procedure(mixer: Mixer) -> None:

@@ -13,7 +13,7 @@ from chimeramix.config.settings import Settings
 from chimeramix.data.views import Augment, Normalize, SameClassPartners, Views
 from chimeramix.machine import check_recordable
 from chimeramix.runs import build
-from chimeramix.runs.assembly import check_procedure
+from chimeramix.runs.assembly import average_of, check_procedure
 from chimeramix.runs.tryout import (
     check_generator,
     check_images,
@@ -53,6 +53,8 @@ class Trials:
             content = chosen
             if group == "mixer":
                 content = [chosen, uses_generator and config.generator, config.procedure is None]
+            elif group == "average":
+                content = [chosen, config.procedure is None]
             compiled = config.machine.compile
             key = json.dumps([group, content, source.image_size, compiled, per_class == 1], sort_keys=True)
             if key not in self._passed:
@@ -123,5 +125,6 @@ _CLASSIFIER: dict[str, Trial] = {
     "optimizer": _optimizer,
     "schedule": lambda config, source, blank: try_schedule(build.part(config, "schedule")),
     "procedure": _part("procedure"),
+    "average": lambda config, source, blank: average_of(config),
 }
 _ALL = {"generator": _generator, **_CLASSIFIER}

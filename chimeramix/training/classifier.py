@@ -1,6 +1,7 @@
 """Training of a classifier, as the loop sees it."""
 
 import csv
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from chimeramix.files import write_atomically
 from chimeramix.machine import Machine
 from chimeramix.mixing.base import Mixer
 from chimeramix.optimize import Optimisation
+from chimeramix.training.averages import TrainingAverage
 from chimeramix.training.evaluation import Evaluation, Evaluator
 from chimeramix.training.pictures import draw_confusion
 from chimeramix.types import Batch
@@ -29,6 +31,7 @@ class ClassifierTraining:
         evaluate_every: epochs between evaluations; 0 evaluates after the last epoch only. Those in between
             decide nothing: the last epoch's metrics are the result.
         folder: of the run, for tables and pictures.
+        average: of the model's weights; None for none.
     """
 
     model: nn.Module
@@ -41,6 +44,7 @@ class ClassifierTraining:
     evaluate_every: int
     machine: Machine
     folder: Path
+    average: TrainingAverage | None = None
 
     def __post_init__(self) -> None:
         self.model.train()
@@ -61,19 +65,32 @@ class ClassifierTraining:
 
     def advance(self, samples: int) -> None:
         self.optimisation.advance()
+        if self.average is not None:
+            self.average.advance()
 
     def end_epoch(self, epoch: int) -> dict[str, Any]:
         last = epoch == self.epochs
         if not last and not (self.evaluate_every and epoch % self.evaluate_every == 0):
             return {}
-        evaluation = self.evaluator(self._evaluated())
+        if self.average is not None:
+            with self.machine.autocast(), torch.no_grad():
+                self.average.prepare(self._mixed_images())
+        evaluation = self.evaluator(self.outcome)
         if last:
             self._write_tables(evaluation)
         return {self.evaluator.part: evaluation.metrics()}
 
-    def _evaluated(self) -> nn.Module:
-        """The network that is evaluated."""
+    @property
+    def outcome(self) -> nn.Module:
+        """The network whose weights and figures are the result."""
+        if self.average is not None and self.average.rule.result == "average":
+            return self.average.network
         return self.model
+
+    def _mixed_images(self) -> Iterator[Tensor]:
+        """An epoch's images as the training sees them."""
+        for index, labelled in self.loader.positions():
+            yield self.mixer.mix(self.loader.batch(index, labelled))[0]
 
     def _write_tables(self, evaluation: Evaluation) -> None:
         accuracy = f"{self.evaluator.part} accuracy {100 * evaluation.accuracy:.2f} %"
@@ -90,13 +107,16 @@ class ClassifierTraining:
         write_atomically(self.folder / "per_class.csv", write)
 
     def state_dict(self) -> dict[str, Any]:
-        return {
+        state = {
             "model": self.model.state_dict(),
             "loss": self.loss.state_dict(),
             "optimisation": self.optimisation.state_dict(),
         }
+        return state if self.average is None else {**state, "average": self.average.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.model.load_state_dict(state["model"])
         self.loss.load_state_dict(state["loss"])
         self.optimisation.load_state_dict(state["optimisation"])
+        if self.average is not None:
+            self.average.load_state_dict(state["average"])

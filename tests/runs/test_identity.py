@@ -65,6 +65,8 @@ CLASSIFIER = [
     "mask.segment_size.classifier=16",
     "loss=cosine",
     "procedure=mixmatch",
+    "average=ema",
+    "average=swa",
 ]
 NEITHER = [
     "method=mine",

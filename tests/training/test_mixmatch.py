@@ -145,7 +145,7 @@ def test_the_evaluated_weights_are_a_moving_average(tmp_path: Path) -> None:
         training.step(batch)
         expected = 0.75 * expected + 0.25 * model[1].weight.detach()
     assert not torch.equal(start, model[1].weight.detach())
-    averaged = training._evaluated().state_dict()["1.weight"]
+    averaged = training.outcome.state_dict()["1.weight"]
     torch.testing.assert_close(averaged, expected)
 
 
