@@ -96,6 +96,15 @@ class MonitorConfig:
 
 
 @dataclass
+class EvaluationConfig:
+    """How a classifier is evaluated; part of its identity where it is not the default."""
+
+    # plain; flip: the image and its mirror image; flip_shift: both, and both shifted by S // 16 pixels along two
+    # diagonals. Of several views the probabilities are averaged.
+    views: str = key("plain", choices=("plain", "flip", "flip_shift"))
+
+
+@dataclass
 class SweepConfig:
     """How a sweep's runs are spread over jobs; changes no number and is not part of their identity."""
 
@@ -141,6 +150,9 @@ class Config:
     loss: Any = key(stage="classifier")
     procedure: Any = key(None, stage="classifier", optional=True)
     average: Any = key(None, stage="classifier", optional=True)  # of the weights, evaluated beside the plain ones
+    evaluation: EvaluationConfig = field(
+        default_factory=EvaluationConfig, metadata={"identity": True, "stage": "classifier", "optional": True}
+    )
     machine: MachineConfig = field(default_factory=MachineConfig, metadata={"identity": False})
     monitor: MonitorConfig = field(default_factory=MonitorConfig, metadata={"identity": False})
     sweep: SweepConfig = field(default_factory=SweepConfig, metadata={"identity": False})

@@ -172,7 +172,8 @@ def classifier_parts(run: Run) -> Parts:
     test = source.test()
     images = test.read(range(len(test.labels))).to(machine.device)
     labels = test.labels.to(machine.device)
-    evaluator = Evaluator("test", range(len(labels)), images, labels, data.classes, normalize, machine)
+    views_shown = config.evaluation.views
+    evaluator = Evaluator("test", range(len(labels)), images, labels, data.classes, normalize, machine, views_shown)
     training = ClassifierTraining(
         model=model,
         mixer=mixer,
@@ -184,6 +185,7 @@ def classifier_parts(run: Run) -> Parts:
         evaluate_every=config.monitor.evaluate_every,
         machine=machine,
         folder=run.folder.path,
+        predictions=run.folder.predictions,
         average=TrainingAverage(rule, model, config.epochs * len(loader), streams) if rule is not None else None,
     )
     if config.procedure is None:

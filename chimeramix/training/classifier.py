@@ -31,6 +31,7 @@ class ClassifierTraining:
         evaluate_every: epochs between evaluations; 0 evaluates after the last epoch only. Those in between
             decide nothing: the last epoch's metrics are the result.
         folder: of the run, for tables and pictures.
+        predictions: the file for what the result's network predicts of each image; see `Evaluator.save`.
         average: of the model's weights; None for none.
     """
 
@@ -44,6 +45,7 @@ class ClassifierTraining:
     evaluate_every: int
     machine: Machine
     folder: Path
+    predictions: Path
     average: TrainingAverage | None = None
 
     def __post_init__(self) -> None:
@@ -72,20 +74,38 @@ class ClassifierTraining:
         last = epoch == self.epochs
         if not last and not (self.evaluate_every and epoch % self.evaluate_every == 0):
             return {}
-        if self.average is not None:
+        if self.average is not None and (last or self.outcome is self.average.network):
             with self.machine.autocast(), torch.no_grad():
                 self.average.prepare(self._mixed_images())
-        evaluation = self.evaluator(self.outcome)
+        evaluations = {
+            variant_name(weights, views): evaluation
+            for weights, network in self.networks.items()
+            if last or network is self.outcome
+            for views, evaluation in self.evaluator(network).items()
+        }
+        result = evaluations[variant_name(self.outcome_name, self.evaluator.views)]
+        record: dict[str, Any] = {self.evaluator.part: result.metrics()}
         if last:
-            self._write_tables(evaluation)
-        return {self.evaluator.part: evaluation.metrics()}
+            self._write_tables(result)
+            self.evaluator.save(result, self.predictions)
+            if len(evaluations) > 1:
+                record["variants"] = {name: each.metrics() for name, each in evaluations.items()}
+        return record
+
+    @property
+    def networks(self) -> dict[str, nn.Module]:
+        """Those that are evaluated at the end, by the name of their weights in records."""
+        averaged = {} if self.average is None else {self.average.rule.name: self.average.network}
+        return {"plain": self.model, **averaged}
+
+    @property
+    def outcome_name(self) -> str:
+        """Which of the networks is the result: its weights, and its figures."""
+        return self.average.rule.name if self.average is not None and self.average.rule.result == "average" else "plain"
 
     @property
     def outcome(self) -> nn.Module:
-        """The network whose weights and figures are the result."""
-        if self.average is not None and self.average.rule.result == "average":
-            return self.average.network
-        return self.model
+        return self.networks[self.outcome_name]
 
     def _mixed_images(self) -> Iterator[Tensor]:
         """An epoch's images as the training sees them."""
@@ -120,3 +140,8 @@ class ClassifierTraining:
         self.optimisation.load_state_dict(state["optimisation"])
         if self.average is not None:
             self.average.load_state_dict(state["average"])
+
+
+def variant_name(weights: str, views: str) -> str:
+    """What records call an evaluation: `plain`, `flip`, `ema`, `ema+flip`."""
+    return "+".join(name for name in (weights, views) if name != "plain") or "plain"

@@ -163,8 +163,8 @@ class MixMatchTraining(ClassifierTraining):
         return together[order.argsort()]
 
     @property
-    def outcome(self) -> nn.Module:
-        return self._average.network
+    def networks(self) -> dict[str, nn.Module]:
+        return {"plain": self._average.network}
 
     def state_dict(self) -> dict[str, Any]:
         return {**super().state_dict(), "averaged": self.outcome.state_dict(), "seen": self._seen}

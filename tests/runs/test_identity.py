@@ -67,6 +67,7 @@ CLASSIFIER = [
     "procedure=mixmatch",
     "average=ema",
     "average=swa",
+    "evaluation.views=flip",
 ]
 NEITHER = [
     "method=mine",

@@ -48,6 +48,7 @@ def made(model: nn.Module, tmp_path: Path, rate: float = 0.1, **settings: Any) -
         evaluate_every=0,
         machine=CPU,
         folder=tmp_path,
+        predictions=tmp_path / "predictions.npz",
         algorithm=MixMatch(**settings),
         unlabelled=views(30, 1),
         rng=RandomStream(2),
