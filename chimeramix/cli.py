@@ -33,7 +33,12 @@ def main(arguments: list[str] | None = None) -> int:
         default="terminal",
         help="of the tables; csv: a line per result, runs-csv: a line per run (default: %(default)s)",
     )
-    report.add_argument("--metric", choices=METRICS, default="accuracy", help="of the test set (default: %(default)s)")
+    report.add_argument(
+        "--metric",
+        choices=METRICS,
+        default="accuracy",
+        help="of the test set or the held-out images (default: %(default)s)",
+    )
     report.add_argument(
         "--compare",
         nargs=2,
