@@ -100,7 +100,7 @@ def generator_parts(run: Run) -> Parts:
     generator = build.generator(config)
     check_recordable(machine.compile, "generator", generator)
     check_recordable(machine.compile, "generator.augment", generator.augment)
-    data = TrainingImages.draw(run.source, config.max_labels_per_class, config.split_seed)
+    data = build.training_images(config, run.source)
     size = generator.image_size
     subset = data.subset(size)
     try_augment(generator.augment, subset, "generator.augment")
@@ -126,7 +126,7 @@ def generator_parts(run: Run) -> Parts:
 
 
 def classifier_parts(run: Run) -> Parts:
-    """A classifier, its batches, mixer and test set."""
+    """A classifier, its batches, mixer and the images that it is evaluated on."""
     config, machine, source, streams = run.settings.config, run.machine, run.source, run.streams
     network = None
     check_images(config, source.image_size, machine)
@@ -134,7 +134,7 @@ def classifier_parts(run: Run) -> Parts:
         if config.generator is not None:
             check_generator(config, machine)
         network = trained_generator(run.settings, run.generator, machine.device)
-    data = TrainingImages.draw(source, config.max_labels_per_class, config.split_seed)
+    data = build.training_images(config, source)
     augment = build.part(config, "augment")
     check_recordable(machine.compile, "augment", augment)
     subset = data.subset(source.image_size)
@@ -169,11 +169,10 @@ def classifier_parts(run: Run) -> Parts:
             machine,
             getattr(model, "without_weight_decay", tuple)(),  # a library's models don't have it
         )
-    test = source.test()
-    images = test.read(range(len(test.labels))).to(machine.device)
-    labels = test.labels.to(machine.device)
-    views_shown = config.evaluation.views
-    evaluator = Evaluator("test", range(len(labels)), images, labels, data.classes, normalize, machine, views_shown)
+    known = data.evaluation()
+    images, labels = known.images.to(machine.device), known.labels.to(machine.device)
+    shown = config.evaluation.views
+    evaluator = Evaluator(known.part, known.positions, images, labels, data.classes, normalize, machine, shown)
     training = ClassifierTraining(
         model=model,
         mixer=mixer,

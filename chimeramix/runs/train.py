@@ -166,6 +166,7 @@ def _train_in_folder(run: Run, parts: Parts, state: dict[str, Any] | None, progr
             state,
             progress,
             stretch,
+            config.monitor.stop_after if run.settings.role == "classifier" else None,
         )
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in parts.weights.state_dict().items()}
         metadata = {"identity": folder.identity}
@@ -207,6 +208,7 @@ def _result(run: Run, parts: Parts, last: dict[str, Any]) -> dict[str, Any]:
         "max_labels_per_class": config.max_labels_per_class,
         "seed": config.seed,
         "split_seed": config.split_seed,
+        "held_out": config.validation.describe(),
         "identity": run.folder.identity,
         "generator_identity": run.generator.identity if run.generator else None,
         "epochs": last["epoch"],
@@ -214,6 +216,7 @@ def _result(run: Run, parts: Parts, last: dict[str, Any]) -> dict[str, Any]:
         "seconds": last["seconds"],
         "stretches": last["stretches"],
         "device": run.machine.describe(),
+        "tuned": config.tuned,
         "num_train": len(parts.data.labels),
         "num_test": None,
         "test": None,

@@ -13,7 +13,7 @@ from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from chimeramix.data.loader import EpochLoader
-from chimeramix.errors import Interrupted, RunFailure, UserError
+from chimeramix.errors import Interrupted, Paused, RunFailure, UserError
 from chimeramix.files import read_json_lines
 from chimeramix.machine import Machine
 from chimeramix.streams import RunStreams
@@ -67,6 +67,7 @@ def fit(
     state: dict[str, Any] | None = None,
     progress: Callable[[int, int, dict[str, Any]], object] = lambda step, steps, last: None,
     stretch: Mapping[str, Any] | None = None,
+    stop_after: int | None = None,
 ) -> dict[str, Any]:
     """Trains to the last epoch, from the beginning or from a checkpoint's `state` on.
 
@@ -75,12 +76,14 @@ def fit(
     bits of an uninterrupted one. `progress` is called with the steps done, the total and the last epoch's record: at
     the start, after each epoch and with each checkpoint. `stretch` says what this process computes with;
     checkpoints hold the stretches of all processes so far, each with the steps that it went `from` and `to`.
+    `stop_after` is an epoch after which to save and end, unless it is the last.
 
     Returns:
         The last epoch's record, `seconds` replaced by those of the whole training, and all `stretches`.
 
     Raises:
         Interrupted: after a signal, the state saved.
+        Paused: after the epoch `stop_after`, the state saved.
         RunFailure: where a loss is no longer finite or a file can't be written.
         UserError: for a state that does not fit this program or device.
     """
@@ -136,7 +139,7 @@ def fit(
     with bar, logging_redirect_tqdm(), StopRequest() as stop, machine.own_stream():
         progress(done["step"], steps, done["last"])
         clock = saved = time.monotonic()
-        while done["epoch"] < training.epochs:
+        while done["epoch"] < min(stop_after or training.epochs, training.epochs):
             for index, labelled in training.loader.positions():
                 step(index, labelled)
                 training.advance(len(index))
@@ -181,6 +184,8 @@ def fit(
         save()
         if stop.signal_number is not None:
             raise Interrupted(stop.signal_number)
+        if done["epoch"] < training.epochs:
+            raise Paused(done["epoch"])
     stretches = [each for each in done["stretches"] if each["to"] > each["from"]]
     return {**done["last"], "seconds": round(done["seconds"], 3), "stretches": stretches}
 
