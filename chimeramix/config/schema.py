@@ -182,6 +182,8 @@ class Config:
     generator: Any = key(None)  # a classifier's identity holds its identity instead
     loss: Any = key(stage="classifier")
     procedure: Any = key(None, stage="classifier", optional=True)
+    # radius of sharpness-aware minimisation (SAM), around any optimiser: two passes a step; null: plain steps
+    sharpness: float | None = key(None, stage="classifier", optional=True, least=0)
     average: Any = key(None, stage="classifier", optional=True)  # of the weights, evaluated beside the plain ones
     evaluation: EvaluationConfig = field(
         default_factory=EvaluationConfig, metadata={"identity": True, "stage": "classifier", "optional": True}

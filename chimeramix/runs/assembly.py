@@ -6,7 +6,6 @@ from typing import Any
 from torch import nn
 
 from chimeramix.config.checks import as_user_error
-from chimeramix.config.schema import Config
 from chimeramix.config.settings import Settings
 from chimeramix.data.loader import EpochLoader
 from chimeramix.data.segments import SubsetSegments
@@ -14,9 +13,10 @@ from chimeramix.data.subset import TrainingImages, epoch_repeats
 from chimeramix.data.views import Normalize, Views
 from chimeramix.errors import UserError
 from chimeramix.machine import Machine, check_recordable
-from chimeramix.mixing import Identity, Mixer
+from chimeramix.mixing import Mixer
 from chimeramix.optimize import Optimisation
 from chimeramix.runs import build
+from chimeramix.runs.combinations import average_of, check_procedure, check_sharpness
 from chimeramix.runs.folder import RunFolder
 from chimeramix.runs.trained import trained_generator
 from chimeramix.runs.tryout import (
@@ -30,7 +30,7 @@ from chimeramix.runs.tryout import (
     try_schedule,
 )
 from chimeramix.streams import RunStreams
-from chimeramix.training.averages import Average, TrainingAverage
+from chimeramix.training.averages import TrainingAverage
 from chimeramix.training.classifier import ClassifierTraining
 from chimeramix.training.evaluation import Evaluator
 from chimeramix.training.generator import GeneratorTraining
@@ -158,6 +158,7 @@ def classifier_parts(run: Run) -> Parts:
     try_loss(loss, num_classes)
     loss = loss.to(machine.device)
     rule = average_of(config)
+    check_sharpness(config, machine)
     schedule = build.part(config, "schedule")
     try_schedule(schedule)
     with as_user_error("optimizer"):
@@ -185,6 +186,7 @@ def classifier_parts(run: Run) -> Parts:
         machine=machine,
         folder=run.folder.path,
         predictions=run.folder.predictions,
+        sharpness=config.sharpness,
         average=TrainingAverage(rule, model, config.epochs * len(loader), streams) if rule is not None else None,
     )
     if config.procedure is None:
@@ -198,22 +200,6 @@ def classifier_parts(run: Run) -> Parts:
     unlabelled = Views(others.to(machine.device), augment, normalize, streams["augment"], erase=erase)
     mixmatch = MixMatchTraining.instead_of(training, algorithm, unlabelled, streams["unlabelled"])
     return Parts(mixmatch, mixmatch.outcome, data, views, evaluator, streams)
-
-
-def average_of(config: Config) -> Average | None:
-    """Which weights are averaged. Raises `UserError` for an average beside a procedure."""
-    average: Average | None = build.part(config, "average")
-    if average is not None:
-        build.check_kind(average, Average, config.average, "average")
-        if config.procedure is not None:
-            raise UserError("procedure averages the weights itself: choose average=none, or no procedure")
-    return average
-
-
-def check_procedure(mixer: Mixer) -> None:
-    """Raises `UserError` for a mixer beside a procedure."""
-    if not isinstance(mixer, Identity):
-        raise UserError("procedure mixes images itself: choose mixer=none, or no procedure")
 
 
 def _check_masks(mixer: Mixer, views: Views) -> None:

@@ -15,6 +15,7 @@ from chimeramix.machine import Machine
 from chimeramix.mixing.base import Mixer
 from chimeramix.optimize import Optimisation
 from chimeramix.training.averages import TrainingAverage
+from chimeramix.training.batch_norm import frozen_statistics
 from chimeramix.training.evaluation import Evaluation, Evaluator
 from chimeramix.training.pictures import draw_confusion
 from chimeramix.types import Batch
@@ -32,6 +33,7 @@ class ClassifierTraining:
             decide nothing: the last epoch's metrics are the result.
         folder: of the run, for tables and pictures.
         predictions: the file for what the result's network predicts of each image; see `Evaluator.save`.
+        sharpness: radius of sharpness-aware minimisation; None for plain steps.
         average: of the model's weights; None for none.
     """
 
@@ -46,6 +48,7 @@ class ClassifierTraining:
     machine: Machine
     folder: Path
     predictions: Path
+    sharpness: float | None = None
     average: TrainingAverage | None = None
 
     def __post_init__(self) -> None:
@@ -56,14 +59,22 @@ class ClassifierTraining:
         return self.optimisation.learning_rate
 
     def step(self, batch: Batch) -> dict[str, Tensor]:
-        with self.machine.autocast():
-            with torch.no_grad():
-                images, targets = self.mixer.mix(batch)
-            logits = self.model(images).float()
-        loss = self.loss(logits, targets)
-        self.optimisation.minimise(loss)
+        with self.machine.autocast(), torch.no_grad():
+            images, targets = self.mixer.mix(batch)
+        logits, loss = self._passed(images, targets)
+        if self.sharpness is None:
+            self.optimisation.minimise(loss)
+        else:
+            with frozen_statistics(self.model, self.loss):
+                self.optimisation.minimise_around(loss, lambda: self._passed(images, targets)[1], self.sharpness)
         agree = logits.detach().argmax(1) == targets.argmax(1)
         return {"loss": loss.detach(), "train_accuracy": agree.float().mean()}
+
+    def _passed(self, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits and loss of a mixed batch."""
+        with self.machine.autocast():
+            logits = self.model(images).float()
+        return logits, self.loss(logits, targets)
 
     def advance(self, samples: int) -> None:
         self.optimisation.advance()

@@ -8,8 +8,6 @@ moving average includes the running statistics of batch normalisation (there it 
 the statistics of the last step are evaluated with it).
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -19,6 +17,7 @@ from torch import Tensor, nn
 from chimeramix.data.views import Views
 from chimeramix.streams import SMALLEST_CONCENTRATION, RandomStream
 from chimeramix.training.averages import AveragedWeights
+from chimeramix.training.batch_norm import frozen_statistics
 from chimeramix.training.classifier import ClassifierTraining
 from chimeramix.types import Batch
 
@@ -114,7 +113,7 @@ class MixMatchTraining(ClassifierTraining):
         index = self.rng.integers(len(self.unlabelled.subset), count)
         views = [self.unlabelled(index).images for _ in range(2)]
         with self.machine.autocast():
-            with torch.no_grad(), _frozen_statistics(self.model):
+            with torch.no_grad(), frozen_statistics(self.model):
                 guesses = [self.model(images).float().softmax(1) for images in views]
             guess = algorithm.sharpen(torch.stack(guesses).mean(0))
             labels = self.mixer.targets(batch.labels)
@@ -157,7 +156,7 @@ class MixMatchTraining(ClassifierTraining):
         order = torch.cat([(number + part) % 3 * count + row for number in range(3)])
         first, *rest = images[order].chunk(3)
         logits = [self.model(first)]
-        with _frozen_statistics(self.model):
+        with frozen_statistics(self.model):
             logits += [self.model(batch) for batch in rest]
         together = torch.cat(logits).float()
         return together[order.argsort()]
@@ -174,17 +173,3 @@ class MixMatchTraining(ClassifierTraining):
         self.outcome.load_state_dict(state["averaged"])
         self._seen = state["seen"]
         self._set_weight()
-
-
-@contextmanager
-def _frozen_statistics(model: nn.Module) -> Iterator[None]:
-    """Batch normalisation with the batch's statistics, but without learning the running ones."""
-    layers = [layer for layer in model.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
-    momenta = [layer.momentum for layer in layers]
-    for layer in layers:
-        layer.momentum = 0.0
-    try:
-        yield
-    finally:
-        for layer, momentum in zip(layers, momenta, strict=True):
-            layer.momentum = momentum

@@ -115,6 +115,7 @@ def test_more_unlabelled_images_than_there_are(tmp_path: Path) -> None:
         ("classifier", "cosine", ["loss=cosine_cross_entropy"]),
         ("classifier", "mixmatch", ["procedure.unlabelled=20", "procedure.ramp_images=50"]),
         ("classifier", "miamix", ["average=ema"]),
+        ("classifier", "miamix", ["sharpness=0.1", "optimizer=adamw"]),
         ("classifier", "miamix", ["average=swa", "average.start=0.2", "average.interval=2"]),
     ],
 )

@@ -74,6 +74,7 @@ CLASSIFIER = [
     "procedure=mixmatch",
     "average=ema",
     "average=swa",
+    "sharpness=0.05",
     "evaluation.views=flip",
 ]
 NEITHER = [
