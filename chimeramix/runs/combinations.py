@@ -1,4 +1,8 @@
-"""Settings that exclude each other."""
+"""Settings that exclude each other, or should not go together."""
+
+import logging
+from collections.abc import Iterator
+from typing import Any
 
 from chimeramix.config.schema import Config
 from chimeramix.errors import UserError
@@ -6,6 +10,8 @@ from chimeramix.machine import Machine
 from chimeramix.mixing import Identity, Mixer
 from chimeramix.runs import build
 from chimeramix.training.averages import Average
+
+log = logging.getLogger(__name__)
 
 
 def check_procedure(mixer: Mixer) -> None:
@@ -37,3 +43,21 @@ def check_sharpness(config: Config, machine: Machine | None) -> None:
     if machine is not None and machine.precision == "fp16":
         # Its scaled loss may overflow in either pass; bf16 needs no scaling.
         raise UserError(f"sharpness={config.sharpness} can't be had with fp16: choose machine.precision=bf16 or fp32")
+
+
+def warn_of_views(config: Config) -> None:
+    """Says where an evaluation shows mirror images to a network that was trained without: of digits, for instance."""
+    flips = list(_values_of("flip", config.augment))
+    if config.evaluation.views != "plain" and flips and not any(flips):
+        log.warning(
+            "evaluation.views=%s shows mirror images, of which the training sees none (recipe.flip=0): the result may "
+            "be far below that of evaluation.views=plain",
+            config.evaluation.views,
+        )
+
+
+def _values_of(key: str, group: Any) -> Iterator[Any]:
+    """The values of a key in a group and the groups nested in it."""
+    if isinstance(group, dict):
+        for name, value in group.items():
+            yield from [value] if name == key else _values_of(key, value)

@@ -10,6 +10,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from chimeramix.config.compose import compose_settings
+from chimeramix.runs.combinations import warn_of_views
 from tests.runs.tiny import run
 
 pytestmark = pytest.mark.usefixtures("quick_pictures")
@@ -23,6 +25,23 @@ def result_of(folder: Path) -> dict[str, Any]:
 def test_plain_weights_and_views_are_the_result_unless_something_else_is_chosen(tmp_path: Path) -> None:
     folder = run("classifier", tmp_path, experiment="baseline")
     assert "variants" not in result_of(folder)
+
+
+@pytest.mark.parametrize(
+    ("words", "warned"),
+    [
+        (["+dataset=demo/digits", "evaluation.views=flip"], True),
+        (["+dataset=demo/digits", "augment=trivialaugment", "evaluation.views=flip_shift"], True),
+        (["+dataset=demo/digits"], False),
+        (["+dataset=demo/digits", "recipe.flip=0.5", "evaluation.views=flip"], False),
+        (["+dataset=cifair10", "augment=autoaugment", "evaluation.views=flip"], False),
+    ],
+)
+def test_mirror_images_are_warned_of_where_the_training_sees_none(
+    words: list[str], warned: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    warn_of_views(compose_settings("classifier", words).config)
+    assert ("shows mirror images" in caplog.text) == warned
 
 
 @pytest.mark.parametrize(

@@ -154,6 +154,8 @@ def test_the_training_does_not_depend_on_its_average(average: list[str], tmp_pat
             trained(parts, machine, 1)
             training.end_epoch(epoch)
         weights.append(training.model.state_dict())
+        # Checkpoints of plain trainings are those of earlier versions.
+        assert set(training.state_dict()) == {"model", "loss", "optimisation", *(["average"] if more else [])}
     for name, tensor in weights[0].items():
         assert torch.equal(tensor, weights[1][name]), name
     assert training.average is not None
