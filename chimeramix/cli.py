@@ -53,6 +53,11 @@ def main(arguments: list[str] | None = None) -> int:
         help="only runs with this value of a key of their configuration or record, such as optimizer.lr=0.1 or "
         "max_labels_per_class=5,10; repeat it for further conditions",
     )
+    report.add_argument(
+        "--variants",
+        action="store_true",
+        help="averaged weights and views against the plain ones of the same runs, with a 95 %% confidence interval",
+    )
     report.add_argument("--plots", type=Path, metavar="FOLDER", help="draw plots into it, as PNG and SVG")
 
     status = commands.add_parser("status", help="how far the runs are, and the commands that finish the rest")
@@ -84,7 +89,15 @@ def _do(options: argparse.Namespace) -> None:
             options.runs, options.words = Path("runs"), [str(options.runs), *options.words]
         _status(options.runs, options.words)
     else:
-        report_runs(options.runs, options.format, options.metric, options.compare, options.plots, options.where)
+        report_runs(
+            options.runs,
+            options.format,
+            options.metric,
+            options.compare,
+            options.plots,
+            options.where,
+            options.variants,
+        )
 
 
 def _prepare(dataset: str, overrides: list[str], config_dir: str | None) -> None:

@@ -11,6 +11,7 @@ from chimeramix.report.plots import draw_plots
 from chimeramix.report.render import latex, markdown, results_csv, runs_csv
 from chimeramix.report.results import read_store, summarise
 from chimeramix.report.tables import comparison_table, papers_table, results_tables
+from chimeramix.report.variants import variants_tables
 from chimeramix.report.where import choose
 from chimeramix.terminal import counted, print_table
 
@@ -26,6 +27,7 @@ def report(
     pair: tuple[str, str] | None,
     plots: Path | None,
     conditions: Sequence[str] = (),
+    variants: bool = False,
 ) -> None:
     """Prints the tables of all finished classifier runs below a folder; see `chimeramix report --help`.
 
@@ -35,6 +37,7 @@ def report(
         pair: two methods to compare over the same splits.
         plots: where plots go; None: none are drawn.
         conditions: `KEY=VALUE` of the runs to report; see `chimeramix.report.where`.
+        variants: whether averaged weights and views are compared with the plain ones.
 
     Raises:
         UserError: for what can't be read, compared or written.
@@ -42,6 +45,8 @@ def report(
     """
     if form in ("csv", "runs-csv") and pair is not None:
         raise UserError(f"--format {form} holds no comparison: take another format for --compare")
+    if form in ("csv", "runs-csv") and variants:
+        raise UserError(f"--format {form} holds no variants: take another format for --variants")
     store = choose(read_store(folder, metric), conditions)
     results = summarise(store)
     figures = paper_figures() if metric == "accuracy" else {}
@@ -56,6 +61,8 @@ def report(
             tables.append(against)
         if pair is not None:
             tables.append(comparison_table(compare(results, *pair)))
+        if variants:
+            tables += variants_tables(results, metric)
         for table in tables:
             if form == "terminal":
                 print_table(table)
