@@ -20,6 +20,7 @@ _LATEX = {
     "±": r"$\pm$",
     "−": "$-$",
     "–": "--",
+    "†": r"$\dagger$",
 }
 _COLUMNS = (
     *("dataset", "model", "method", "samples_per_class", "mean", "std", "seeds", "best"),

@@ -21,6 +21,8 @@ from chimeramix.runs.spec import identity_of
 
 log = logging.getLogger(__name__)
 
+PREDICTIONS = "predictions.npz"  # read by `chimeramix.runs.predictions`
+
 _CLEARED = ".cleared"  # names the sweep for which a run was started over
 _PACKAGES = ("chimeramix", "torch", "torchvision", "numpy", "scikit-image", "hydra-core", "omegaconf", "pillow")
 
