@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from chimeramix.report.predicted import Reader, name_of, part_of, place_of
-from chimeramix.report.results import Result
+from chimeramix.report.predicted import Reader, name_of
+from chimeramix.report.results import Result, by_table
 from chimeramix.report.scores import BINS, Floats, Scores, best_temperature, calibration_error, log_probabilities, nll
 from chimeramix.report.tables import ABSENT, legends
 from chimeramix.runs.spec import identity_of, size_name
@@ -40,13 +40,10 @@ def calibration_tables(
     reader = Reader(OPTION, damaged)
     held_out = defaultdict(list)
     for result in everything:
-        if part_of(result) == "validation" and not _with_extra(result, settings):
+        if result.part == "validation" and not _with_extra(result, settings):
             held_out[_without_validation(result, settings)].append(result)
-    groups = defaultdict(list)
-    for result in results:
-        groups[place_of(result)].append(result)
     tables = []
-    for (dataset, model, part), group in groups.items():
+    for (dataset, model, part), group in by_table(results).items():
         rows, lacking, vague = [], [], []
         for result in group:
             others = held_out[_without_validation(result, settings)] if part == "test" else []
@@ -89,7 +86,10 @@ def calibration_tables(
 def _without_validation(result: Result, settings: dict[str, dict[str, Any]]) -> tuple[object, ...]:
     """What a result and its validation runs have in common."""
     run = next(iter(result.runs.values()))
-    common = {key: value for key, value in settings[run.settings].items() if key != "validation"}
+    common = {key: value for key, value in settings[run.settings].items() if key not in ("validation", "facts")}
+    # A validation run does not look at the test images of a folder, and knows less of them.
+    facts = settings[run.settings].get("facts") or {}
+    common["facts"] = {key: facts.get(key) for key in ("classes", "num_train")}
     return run.dataset, result.model, result.samples_per_class, result.name, identity_of(common)
 
 

@@ -18,16 +18,15 @@ from typing import Any
 import numpy as np
 
 from chimeramix.report.paired import Comparison, half_width
-from chimeramix.report.predicted import Reader, key_order
+from chimeramix.report.predicted import Reader
+from chimeramix.report.results import Draw
 from chimeramix.report.scores import class_accuracies
 from chimeramix.report.tables import ABSENT, interval
 from chimeramix.runs.predictions import Predictions
 from chimeramix.runs.spec import size_name
 from chimeramix.terminal import Table, Text, counted
 
-_FOLD = 3  # its place in a run's key
-
-Pairs = dict[tuple[Any, ...], tuple[Predictions, Predictions]]
+Pairs = dict[Draw, tuple[Predictions, Predictions]]
 
 
 def disagreement_tables(comparisons: Sequence[Comparison], per_class: bool, damaged: dict[Path, str]) -> list[Table]:
@@ -52,13 +51,13 @@ def disagreement_tables(comparisons: Sequence[Comparison], per_class: bool, dama
 
 
 def _pairs(comparison: Comparison, reader: Reader) -> Pairs:
-    """The predictions of both methods, by the key of their runs."""
+    """The predictions of both methods where they have the same draw."""
     pairs = {}
-    for key in sorted(comparison.first.runs.keys() & comparison.second.runs.keys(), key=key_order):
-        first = reader(comparison.first.runs[key])
-        second = reader(comparison.second.runs[key], like=first)
+    for draw in sorted(comparison.first.runs.keys() & comparison.second.runs.keys()):
+        first = reader(comparison.first.runs[draw])
+        second = reader(comparison.second.runs[draw], like=first)
         if first is not None and second is not None:
-            pairs[key] = first, second
+            pairs[draw] = first, second
     return pairs
 
 
@@ -90,18 +89,17 @@ def _mcnemar_table(found: list[tuple[Comparison, Pairs]]) -> Table:
     rows = []
     for each, pairs in found:
         together = defaultdict(list)
-        for key, pair in pairs.items():
-            together[key[:_FOLD] + key[_FOLD + 1 :]].append(pair)
-        for (seed, *split), folds in together.items():
+        for draw, pair in pairs.items():
+            together[draw._replace(fold=-1)].append(pair)
+        for draw, folds in together.items():
             test = mcnemar(folds)
-            shown = f"{split[0]}" if len(split) < 2 or split[1] is None else f"{split[1]}"
             rows.append(
                 [
                     Text(each.first.dataset),
                     Text(each.first.model),
                     Text(size_name(each.first.samples_per_class)),
-                    Text(str(seed)),
-                    Text(shown),
+                    Text(str(draw.seed)),
+                    Text(_split_name(draw)),
                     Text(f"{test.images:,}"),
                     Text(f"{test.only_first:,}"),
                     Text(f"{test.only_second:,}"),
@@ -119,6 +117,12 @@ def _mcnemar_table(found: list[tuple[Comparison, Pairs]]) -> Table:
         "the interval above is over splits",
         left=2,
     )
+
+
+def _split_name(draw: Draw) -> str:
+    """The published split's number, or the seed with which the labelled images were drawn; and which cut into folds."""
+    name = str(draw.split_seed if draw.split < 0 else draw.split)
+    return name if draw.cut_seed < 0 else f"{name}, cut {draw.cut_seed}"
 
 
 def _class_table(comparison: Comparison, pairs: Pairs) -> Table:

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from chimeramix.report.predicted import place_of
-from chimeramix.report.results import Result
+from chimeramix.report.results import Result, by_table
 from chimeramix.report.tables import ABSENT, legends, span
 from chimeramix.runs.record import DamagedRecord, read_record
 from chimeramix.runs.spec import size_name
@@ -22,12 +21,9 @@ def effort_tables(results: list[Result], generators: Mapping[str | None, Path]) 
     Args:
         generators: folders of generators by identity.
     """
-    groups = defaultdict(list)
-    for result in results:
-        groups[place_of(result)].append(result)
     read: dict[str, Record | None] = {}  # by identity: many classifiers may share a generator
     tables = []
-    for (dataset, model, part), group in groups.items():
+    for (dataset, model, part), group in by_table(results).items():
         rows, lost = [], False
         for result in group:
             runs = [run.record for run in result.runs.values()]

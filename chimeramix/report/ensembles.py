@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from chimeramix.report.paired import half_width
-from chimeramix.report.predicted import Reader, by_split, name_of, place_of
-from chimeramix.report.results import FinishedRun, Result
+from chimeramix.report.predicted import Reader, by_split, name_of
+from chimeramix.report.results import FinishedRun, Result, by_table
 from chimeramix.report.scores import METRIC_OF, log_probabilities
 from chimeramix.report.tables import interval, legends, spread
 from chimeramix.runs.spec import size_name
@@ -46,11 +46,8 @@ def ensemble_tables(results: list[Result], metric: str, damaged: dict[Path, str]
     Raises:
         UserError: where no ensemble can be formed.
     """
-    groups = defaultdict(list)
-    for result in results:
-        groups[place_of(result)].append(result)
     tables, reader = [], Reader(OPTION, damaged)
-    for (dataset, model, part), group in groups.items():
+    for (dataset, model, part), group in by_table(results).items():
         found = {name_of(result): (result, _ensembles(result, metric, reader)) for result in group}
         rows = [_row(result, ensembles) for result, ensembles in found.values() if ensembles.together]
         if not rows:

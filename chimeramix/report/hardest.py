@@ -13,7 +13,7 @@ from chimeramix.errors import UserError
 from chimeramix.files import write_atomically
 from chimeramix.report.labels import Label, config_of
 from chimeramix.report.plots import file_name
-from chimeramix.report.predicted import Reader, part_of
+from chimeramix.report.predicted import Reader
 from chimeramix.report.results import FinishedRun, Result
 from chimeramix.report.scores import log_probabilities
 
@@ -64,7 +64,7 @@ def draw_hardest(results: list[Result], file: Path, images: Path | None, damaged
     reader = Reader(OPTION, damaged)
     groups: dict[tuple[Label, str], list[FinishedRun]] = defaultdict(list)
     for result in results:
-        groups[result.data_set, part_of(result)] += result.runs.values()
+        groups[result.data_set, result.part] += result.runs.values()
     tested = {data_set for data_set, part in groups if part == "test"}
     chosen = {key: runs for key, runs in groups.items() if key[1] == "test" or key[0] not in tested}
     files = []

@@ -2,10 +2,9 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Any
 
 from chimeramix.errors import UserError
-from chimeramix.report.results import FinishedRun, Result
+from chimeramix.report.results import Draw, FinishedRun, Result
 from chimeramix.runs.predictions import Predictions, read_predictions
 from chimeramix.runs.record import DamagedRecord
 from chimeramix.runs.spec import size_name
@@ -61,28 +60,15 @@ class Reader:
         return UserError(f"{self._option}: no run has predictions.npz ({why})")
 
 
-def by_split(result: Result) -> dict[tuple[Any, ...], list[FinishedRun]]:
-    """The runs of a result by what their key holds beside the seed: which images were labelled, and which held out."""
-    groups: dict[tuple[Any, ...], list[FinishedRun]] = {}
-    for key in sorted(result.runs, key=key_order):
-        groups.setdefault(tuple(key)[1:], []).append(result.runs[key])
+def by_split(result: Result) -> dict[Draw, list[FinishedRun]]:
+    """The runs of a result by the images that they learn from and are evaluated on: a draw without the seed, nor the
+    split seed where nothing is drawn with it."""
+    groups: dict[Draw, list[FinishedRun]] = {}
+    for draw, run in sorted(result.runs.items()):
+        drawn = draw.split < 0 and not (result.samples_per_class is None and result.part == "test")
+        split = draw._replace(seed=0) if drawn else draw._replace(seed=0, split_seed=0)
+        groups.setdefault(split, []).append(run)
     return groups
-
-
-def key_order(key: tuple[Any, ...]) -> list[tuple[bool, Any]]:
-    """Sorts keys of runs, of which parts may be None."""
-    return [(part is not None, part or 0) for part in key]
-
-
-def part_of(result: Result) -> str:
-    """`test` or `validation`."""
-    run = next(iter(result.runs.values()))
-    return "validation" if run.record.get("test") is None else "test"
-
-
-def place_of(result: Result) -> tuple[str, str, str]:
-    """What results of one table share: data set, model and part."""
-    return result.dataset, result.model, part_of(result)
 
 
 def name_of(result: Result) -> str:
