@@ -1,7 +1,6 @@
 """What the compared runs cost: steps, seconds and FLOPs of classifiers and of the generators that they use."""
 
 import statistics
-from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any

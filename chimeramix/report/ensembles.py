@@ -5,7 +5,6 @@ labelled images, so that together they have used more labels than the number of 
 """
 
 import statistics
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path

@@ -37,12 +37,23 @@ def add_predicted(
     logits: ArrayLike,
     labels: ArrayLike,
     split_seed: int = 0,
+    fold: int | None = None,
+    positions: ArrayLike | None = None,
     settings: dict[str, Any] | None = None,
     **more: Any,
 ) -> Path:
-    """Adds a run with predictions; further arguments are those of `add_run`."""
-    folder = add_run(runs, method, seed, settings={"split_seed": split_seed, **(settings or {})}, **more)
-    write_predictions(folder, logits, labels)
+    """Adds a run with predictions; further arguments are those of `add_run`.
+
+    Args:
+        fold: which was held out, of two; None for a run that was tested.
+        settings: further groups and keys of the configuration.
+    """
+    own: dict[str, Any] = {"split_seed": split_seed}
+    if fold is not None:
+        own["validation"] = {"fold": fold, "folds": 2, "seed": 0, "extra": None, "published": False}
+    own |= settings or {}
+    folder = add_run(runs, method, seed, settings=own, **more)
+    write_predictions(folder, logits, labels, positions, "validation" if "validation" in own else "test")
     return folder
 
 

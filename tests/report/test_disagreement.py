@@ -46,6 +46,16 @@ def test_a_row_for_each_pair_and_no_p_value_of_them_all(tmp_path: Path, capsys: 
     assert "p-values of different rows are of the same images, so not independent, and not combined" in printed
 
 
+def test_folds_of_a_split_are_counted_together(tmp_path: Path, capsys: Output) -> None:
+    """Each holds out other images: 5 and 1 of 10, as if they were one set."""
+    for fold, images in enumerate((slice(0, 5), slice(5, 10))):
+        for name, guess in (("A", A), ("B", B)):
+            kept = {"fold": fold, "positions": np.arange(10)[images] + 100}
+            add_predicted(tmp_path, name, 0, answers(*guess[images]), LABELS[images], **kept)
+    (found,) = rows(report(capsys, tmp_path, "--compare", "A", "B"), "A and B on the same images")
+    assert found[3:] == ["0", "0, cut 0", "10", "5", "1", f"{14 / 64:.4f}"]
+
+
 def test_networks_that_agree(tmp_path: Path, capsys: Output) -> None:
     for name in ("A", "B"):
         add_predicted(tmp_path, name, 0, answers(*A), LABELS)

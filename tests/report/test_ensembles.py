@@ -54,6 +54,26 @@ def test_no_ensemble_across_splits(tmp_path: Path, capsys: Output) -> None:
     assert "alone on their split, so in no ensemble: Baseline at 5 (2 runs)" in printed
 
 
+def test_published_splits_are_the_same_for_every_split_seed(tmp_path: Path, capsys: Output) -> None:
+    """Nothing is drawn there, nor where all images are taken."""
+    for seed in range(2):
+        gem = {"settings": {"split": {"name": "gem", "number": 1}}}
+        for more in (gem, {"samples_per_class": None}):
+            add_predicted(tmp_path, "Baseline", seed, answers(0, 1, 2, 0), LABELS, split_seed=seed, **more)
+    printed = report(capsys, tmp_path, "--ensemble")
+    rows = [line for line in map(cells, printed.splitlines()) if len(line) == 8]
+    assert [line[1:4] for line in rows[1:]] == [["5", "2", "1"], ["all", "2", "1"]]
+
+
+def test_ensembles_of_each_fold(tmp_path: Path, capsys: Output) -> None:
+    for fold in range(2):
+        for seed in range(3):
+            add_predicted(tmp_path, "Baseline", seed, answers(0, 1, 2, 0), LABELS, fold=fold)
+    printed = report(capsys, tmp_path, "--ensemble")
+    assert row(printed, "Baseline", 8)[2:4] == ["3", "2"]
+    assert "ensembles of seeds on one split, validation accuracy in %" in printed
+
+
 def test_a_single_split_has_no_interval(tmp_path: Path, capsys: Output) -> None:
     for seed in range(2):
         add_predicted(tmp_path, "Baseline", seed, answers(0, 1, 2, seed), LABELS)

@@ -96,6 +96,8 @@ def test_the_temperature_that_made_the_labels_is_found() -> None:
     assert scores.best_temperature(logits, labels) == pytest.approx(2.5, rel=0.05)
 
 
+@pytest.mark.parametrize("sure", [0.01, 1, 20])
 @pytest.mark.parametrize("labels", [LOGITS.argmax(1), LOGITS.argmin(1)], ids=["all right", "all the least likely"])
-def test_labels_without_a_best_temperature(labels: np.ndarray) -> None:
-    assert scores.best_temperature(LOGITS, labels) is None
+def test_labels_without_a_best_temperature(labels: np.ndarray, sure: float) -> None:
+    """Not even where NLL is 0 to float64 long before."""
+    assert scores.best_temperature(sure * LOGITS, labels) is None
