@@ -3,7 +3,7 @@
 import csv
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -41,6 +41,10 @@ class ClassifierTraining:
     evaluate_every: int
     machine: Machine
     folder: Path
+
+    passes: ClassVar[tuple[int, int]] = (1, 0)
+    """How often a step sends each image of its batch, or one for it, through the model: forward and backward, and
+    forward alone."""
 
     def __post_init__(self) -> None:
         self.model.train()

@@ -12,7 +12,7 @@ import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -95,6 +95,8 @@ class MixMatchTraining(ClassifierTraining):
     unlabelled: Views
     rng: RandomStream
     averaged: nn.Module = field(init=False)
+
+    passes: ClassVar[tuple[int, int]] = (3, 2)
 
     def __post_init__(self) -> None:
         super().__post_init__()

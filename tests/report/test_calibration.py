@@ -57,11 +57,11 @@ def test_the_temperature_of_validation_runs(tmp_path: Path, capsys: Output) -> N
     for fold, logits in enumerate(held_out):
         add_predicted(tmp_path, "Baseline", 0, logits, LABELS, fold=fold)
     printed = report(capsys, tmp_path, "--calibration", "--where", "num_test=300")
-    grid = np.geomspace(0.5, 10, 2001)
+    grid = np.linspace(0.8, 2.4, 161)
     best = grid[np.argmin([sum(figures(logits, t)[0] for logits in held_out) for t in grid])]
     found = row(printed, "Baseline", 9)
-    assert float(found[6]) == pytest.approx(best, abs=0.01)
-    assert float(found[7]) == pytest.approx(figures(too_sure(0), best)[0], abs=0.001)
+    assert float(found[6]) == pytest.approx(best, abs=0.011)
+    assert float(found[7]) == pytest.approx(figures(too_sure(0), best)[0], abs=0.002)
     assert float(found[7]) < float(found[3])
     assert "no temperature" not in printed
 

@@ -37,7 +37,8 @@ def test_runs_of_earlier_versions_have_none(tmp_path: Path) -> None:
         ({"logits": None}, "an array is missing"),
         ({"logits": WHOLE["logits"].astype(np.float32)}, r"logits: float32 \[2, 3\]"),
         ({"logits": WHOLE["logits"][0]}, r"logits: float16 \[3\]"),
-        ({"logits": np.array([[0, -np.inf, 0], [0, 0, 0]], np.float16)}, "logits: not finite"),
+        ({"logits": np.array([[0, np.nan, 0], [0, 0, 0]], np.float16)}, "logits: not numbers"),
+        ({"logits": np.array([[0, np.inf, 0], [0, 0, 0]], np.float16)}, "not less their row's maximum"),
         ({"logits": WHOLE["logits"] + np.float16(1)}, "not less their row's maximum"),
         ({"labels": np.array([0, 3])}, "labels: not all of them are one of 3 classes"),
         ({"labels": np.array([0, 1, 2])}, "2 rows of logits, 3 labels"),
@@ -60,6 +61,15 @@ def test_predictions_of_another_number_of_images(tmp_path: Path) -> None:
     np.savez(tmp_path / "predictions.npz", **WHOLE)
     with pytest.raises(DamagedRecord, match=r"2 images, where result.json counts 3"):
         read_predictions(tmp_path, {**RESULT, "num_test": 3})
+
+
+def test_logits_beyond_float16_are_at_its_end(tmp_path: Path) -> None:
+    """Such a file is whole, and all that is computed from it stays finite."""
+    logits = np.array([[0, -np.inf, -1], [-2, 0, -np.inf]], np.float16)
+    np.savez(tmp_path / "predictions.npz", **{**WHOLE, "logits": logits})
+    found = read_predictions(tmp_path, RESULT)
+    assert found is not None
+    assert found.logits.tolist() == [[0, -65504, -1], [-2, 0, -65504]]
 
 
 @pytest.mark.parametrize("content", [b"", b"no archive", b"PK\x03\x04 cut"])
