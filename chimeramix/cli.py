@@ -135,14 +135,12 @@ def _prepare(dataset: str, overrides: list[str], config_dir: str | None) -> None
     config = compose_settings("classifier", [f"+dataset={dataset}", *overrides], config_dir).config
     source = build.source(config)
     source.prepare()
-    train, test = source.train(), source.test()
+    train = source.train()
     split: Split | None = build.part(config, "split")
     if split is not None:
         split.choose(source, train)  # fetches what the split needs
-    print(
-        f"{dataset} is ready: {len(train.classes)} classes, {len(train.labels)} training and "
-        f"{len(test.labels)} test images"
-    )
+    test = "no" if config.validation.asked else len(source.test().labels)
+    print(f"{dataset} is ready: {len(train.classes)} classes, {len(train.labels)} training and {test} test images")
 
 
 def _ensemble(runs: list[Path], form: str) -> None:
