@@ -173,11 +173,10 @@ def _draw(found: list[Image], pixels: NDArray[np.uint8], classes: tuple[str, ...
             axis.set_axis_off()
         for axis, image, picture in zip(axes, found, pixels, strict=False):
             axis.imshow(picture, interpolation="nearest")
-            text = (
-                f"{_short(classes[image.label])}: {image.wrong} of {image.runs} wrong\n{_short(classes[image.answer])}"
-            )
+            label, answer = _short(classes[image.label]), _short(classes[image.answer])
+            text = f"{label}: {image.wrong} of {image.runs} wrong\ntaken for {answer}"
             axis.set_title(text, fontsize=6.5)
-        figure.suptitle(f"{title}\n(class, runs that are wrong, below it their most frequent answer)", fontsize=8)
+        figure.suptitle(f"{title}\n(class, how many runs are wrong, and their most frequent answer)", fontsize=8)
         file.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(file, lambda temporary: figure.savefig(temporary, format="png", dpi=130))
 

@@ -25,9 +25,9 @@ DIGITS = {
 LABELS = Digits("digits", 32, [0.5] * 3, [0.5] * 3).test().labels.numpy()
 
 
-def add_digits_run(runs: Path, seed: int, wrong: dict[int, int], **dataset: object) -> Path:
+def add_digits_run(runs: Path, seed: int, wrong: dict[int, int], name: str = "digits", **dataset: object) -> Path:
     """A run that is wrong at these positions, with these answers."""
-    folder = add_run(runs, "Baseline", seed, dataset="digits")
+    folder = add_run(runs, "Baseline", seed, dataset=name)
     config = yaml.safe_load((folder / "config.yaml").read_text())
     (folder / "config.yaml").write_text(yaml.safe_dump({**config, "dataset": {**DIGITS, **dataset}}))
     guess = LABELS.copy()
@@ -77,6 +77,14 @@ def test_the_picture(tmp_path: Path, capsys: Output) -> None:
         pixels = np.asarray(picture.convert("L"))
     assert pixels.shape[0] < pixels.shape[1]
     assert (pixels < 50).any(), "digits are white on black"
+
+
+def test_a_picture_for_each_data_set(tmp_path: Path, capsys: Output) -> None:
+    for name in ("digits", "more digits"):
+        folder = add_digits_run(tmp_path, 0, {}, name)
+        write_predictions(folder, answers(*(LABELS + 1) % 10, of=10), LABELS)
+    report(capsys, tmp_path, "--hardest", str(tmp_path / "hardest.png"))
+    assert sorted(path.name for path in tmp_path.glob("*.png")) == ["hardest-digits.png", "hardest-more_digits.png"]
 
 
 def test_where_all_are_right_there_is_no_picture(tmp_path: Path, capsys: Output) -> None:
