@@ -69,7 +69,7 @@ def calibration_tables(
         if rows:
             tables.append(
                 Table(
-                    title=f"{dataset}, {model}: {part}, how far probabilities can be believed",
+                    title=f"{dataset}, {model}: calibration on {part} images",
                     header=["method", "per class", "runs", "NLL", "ECE", "Brier", "T", "NLL at T", "ECE at T"],
                     rows=rows,
                     caption=f"mean ± std over runs; NLL in nats; ECE: expected calibration error, {BINS} bins of equal "

@@ -114,7 +114,7 @@ def _mcnemar_table(found: list[tuple[Comparison, Pairs]]) -> Table:
         rows=rows,
         caption="p: McNemar's exact two-sided test of these two networks, bold below 0.05; folds of a split are "
         "counted together; p-values of different rows are of the same images, so not independent, and not combined: "
-        "the interval above is over splits",
+        "how far the methods differ is what the interval above says",
         left=2,
     )
 

@@ -3,7 +3,7 @@
 import csv
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -42,16 +42,18 @@ class ClassifierTraining:
     machine: Machine
     folder: Path
 
-    passes: ClassVar[tuple[int, int]] = (1, 0)
-    """How often a step sends each image of its batch, or one for it, through the model: forward and backward, and
-    forward alone."""
-
     def __post_init__(self) -> None:
         self.model.train()
 
     @property
     def learning_rate(self) -> float:
         return self.optimisation.learning_rate
+
+    @property
+    def passes(self) -> tuple[int, int]:
+        """How often a step sends an image through the model for each of its batch: forward and backward, and forward
+        alone."""
+        return 1, 0
 
     def step(self, batch: Batch) -> dict[str, Tensor]:
         with self.machine.autocast():

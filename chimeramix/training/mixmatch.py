@@ -12,7 +12,7 @@ import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -96,8 +96,6 @@ class MixMatchTraining(ClassifierTraining):
     rng: RandomStream
     averaged: nn.Module = field(init=False)
 
-    passes: ClassVar[tuple[int, int]] = (3, 2)
-
     def __post_init__(self) -> None:
         super().__post_init__()
         self.averaged = copy.deepcopy(self.model).requires_grad_(False)
@@ -112,6 +110,10 @@ class MixMatchTraining(ClassifierTraining):
         """With the parts of a plain training."""
         parts = {field.name: getattr(plain, field.name) for field in fields(ClassifierTraining)}
         return cls(**parts, algorithm=algorithm, unlabelled=unlabelled, rng=rng)
+
+    @property
+    def passes(self) -> tuple[int, int]:
+        return 3, 2
 
     def step(self, batch: Batch) -> dict[str, Tensor]:
         count, algorithm = len(batch), self.algorithm

@@ -70,7 +70,7 @@ def test_held_out_images_are_not_scaled_by_their_own_temperature(tmp_path: Path,
     for fold in range(2):
         add_predicted(tmp_path, "Baseline", 0, too_sure(fold), LABELS, fold=fold)
     printed = report(capsys, tmp_path, "--calibration")
-    assert "validation, how far probabilities can be believed" in printed
+    assert "calibration on validation images" in printed
     assert row(printed, "Baseline", 9)[-3:] == ["–", "–", "–"]
     assert "no temperature: it would be fitted to the images that it is judged on" in printed
 
@@ -91,7 +91,7 @@ def test_validation_runs_of_something_else_give_no_temperature(
     add_predicted(tmp_path, "Baseline", 0, too_sure(0), LABELS)
     add_predicted(tmp_path, "Baseline", 0, too_sure(1), LABELS, **{"fold": 0, **other})
     printed = report(capsys, tmp_path, "--calibration")
-    tested = printed[printed.index("test, how far") :]
+    tested = printed[printed.index("calibration on test images") :]
     assert "no temperature for Baseline" in tested
 
 

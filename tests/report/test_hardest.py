@@ -22,7 +22,8 @@ DIGITS = {
     "mean": [0.5, 0.5, 0.5],
     "std": [0.5, 0.5, 0.5],
 }
-LABELS = Digits("digits", 32, [0.5] * 3, [0.5] * 3).test().labels.numpy()
+DIGITS_SOURCE = Digits("digits", 32, [0.5] * 3, [0.5] * 3)
+LABELS = DIGITS_SOURCE.test().labels.numpy()
 
 
 def add_digits_run(runs: Path, seed: int, wrong: dict[int, int], name: str = "digits", **dataset: object) -> Path:
@@ -77,6 +78,18 @@ def test_the_picture(tmp_path: Path, capsys: Output) -> None:
         pixels = np.asarray(picture.convert("L"))
     assert pixels.shape[0] < pixels.shape[1]
     assert (pixels < 50).any(), "digits are white on black"
+
+
+def test_held_out_images_are_those_of_the_training_part(tmp_path: Path, capsys: Output) -> None:
+    """Where nothing was tested; else they would be mixed up with test images."""
+    fold = {"fold": 0, "folds": 2, "seed": 0, "extra": None, "published": False}
+    folder = add_run(tmp_path, dataset="digits", settings={"validation": fold})
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    (folder / "config.yaml").write_text(yaml.safe_dump({**config, "dataset": DIGITS}))
+    labels = DIGITS_SOURCE.train().labels.numpy()[[5, 700]]
+    write_predictions(folder, answers(*(labels + 1) % 10, of=10), labels, [5, 700], "validation")
+    file = tmp_path / "hardest.png"
+    assert f"get wrong are in {file}" in report(capsys, tmp_path, "--hardest", str(file))
 
 
 def test_a_picture_for_each_data_set(tmp_path: Path, capsys: Output) -> None:
