@@ -89,6 +89,19 @@ def test_differences_by_class(tmp_path: Path, capsys: Output) -> None:
     assert frog == ["frog", "50.00", "50.00", "+0.00", "[+0.00, +0.00]"]
 
 
+def test_in_print(tmp_path: Path, capsys: Output) -> None:
+    """Signs that LaTeX or Markdown would take for something else."""
+    labels = LABELS * 5
+    for name, guess in (("A|1", A), ("B_1", [1, 1, 1, 1, 0, 0, 0, 0, 0, 0])):
+        add_predicted(tmp_path, name, 0, answers(*guess * 5), labels)
+    options = ("--compare", "A|1", "B_1", "--per-class", "--format")
+    printed = report(capsys, tmp_path, *options, "latex")
+    assert r"\textbf{$<$ 0.0001}" in printed
+    assert r"class & A|1 & B\_1 &" in printed
+    assert printed.isascii()
+    assert r"| class | A\|1 | B_1 |" in report(capsys, tmp_path, *options, "markdown")
+
+
 def test_classes_without_names_and_without_images(tmp_path: Path, capsys: Output) -> None:
     for name in ("A", "B"):
         add_predicted(tmp_path, name, 0, answers(0, 1), [0, 1])
