@@ -58,6 +58,12 @@ class ClassifierTraining:
     def learning_rate(self) -> float:
         return self.optimisation.learning_rate
 
+    @property
+    def passes(self) -> tuple[int, int]:
+        """How often a step sends an image through the model for each of its batch: forward and backward, and forward
+        alone."""
+        return 1, 0
+
     def step(self, batch: Batch) -> dict[str, Tensor]:
         with self.machine.autocast(), torch.no_grad():
             images, targets = self.mixer.mix(batch)

@@ -108,6 +108,10 @@ class MixMatchTraining(ClassifierTraining):
         parts = {field.name: getattr(plain, field.name) for field in fields(ClassifierTraining)}
         return cls(**parts, algorithm=algorithm, unlabelled=unlabelled, rng=rng)
 
+    @property
+    def passes(self) -> tuple[int, int]:
+        return 3, 2
+
     def step(self, batch: Batch) -> dict[str, Tensor]:
         count, algorithm = len(batch), self.algorithm
         index = self.rng.integers(len(self.unlabelled.subset), count)
