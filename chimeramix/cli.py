@@ -54,6 +54,11 @@ def main(arguments: list[str] | None = None) -> int:
         help="only runs with this value of a key of their configuration or record, such as optimizer.lr=0.1 or "
         "max_labels_per_class=5,10; repeat it for further conditions",
     )
+    report.add_argument(
+        "--variants",
+        action="store_true",
+        help="averaged weights and views against the plain ones of the same runs, with a 95 %% confidence interval",
+    )
     report.add_argument("--plots", type=Path, metavar="FOLDER", help="draw plots into it, as PNG and SVG")
     report.add_argument(
         "--per-class", action="store_true", help="with --compare: the accuracy within each class, and its difference"
@@ -117,12 +122,13 @@ def _do(options: argparse.Namespace) -> None:
         _ensemble(options.runs, options.format)
     else:
         extras = Extras(
-            options.ensemble,
-            options.calibration,
-            options.per_class,
-            options.effort,
-            options.hardest,
-            options.images,
+            variants=options.variants,
+            ensemble=options.ensemble,
+            calibration=options.calibration,
+            per_class=options.per_class,
+            effort=options.effort,
+            hardest=options.hardest,
+            images=options.images,
         )
         report_runs(options.runs, options.format, options.metric, options.compare, options.plots, options.where, extras)
 

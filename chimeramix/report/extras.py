@@ -1,4 +1,5 @@
-"""What the report adds to its tables when asked: ensembles, calibration, disagreement, effort, the hardest images.
+"""What the report adds to its tables when asked: variants of the weights, ensembles, calibration, disagreement,
+effort, the hardest images.
 
 Each is imported when it is asked for: the report of records alone needs no NumPy.
 """
@@ -22,6 +23,7 @@ class Extras:
         images: where the data set of that picture is by now.
     """
 
+    variants: bool = False
     ensemble: bool = False
     calibration: bool = False
     per_class: bool = False
@@ -66,6 +68,10 @@ class Extras:
             from chimeramix.report.disagreement import disagreement_tables
 
             tables += disagreement_tables(comparisons, self.per_class, damaged)
+        if self.variants:
+            from chimeramix.report.variants import variants_tables
+
+            tables += variants_tables(results, metric)
         if self.ensemble:
             from chimeramix.report.ensembles import ensemble_tables
 

@@ -230,7 +230,8 @@ def _evaluation(evaluator: Evaluator | None, last: dict[str, Any]) -> dict[str, 
     """The last epoch's metrics, under the name of the images that they were measured on."""
     if evaluator is None:
         return {}
-    return {f"num_{evaluator.part}": len(evaluator.labels), evaluator.part: last[evaluator.part]}
+    result = {f"num_{evaluator.part}": len(evaluator.labels), evaluator.part: last[evaluator.part]}
+    return {**result, "variants": last["variants"]} if "variants" in last else result
 
 
 def _chosen(settings: Settings, group: str) -> str | None:
