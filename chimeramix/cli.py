@@ -122,13 +122,13 @@ def _do(options: argparse.Namespace) -> None:
         _ensemble(options.runs, options.format)
     else:
         extras = Extras(
-            variants=options.variants,
-            ensemble=options.ensemble,
-            calibration=options.calibration,
-            per_class=options.per_class,
-            effort=options.effort,
-            hardest=options.hardest,
-            images=options.images,
+            options.variants,
+            options.ensemble,
+            options.calibration,
+            options.per_class,
+            options.effort,
+            options.hardest,
+            options.images,
         )
         report_runs(options.runs, options.format, options.metric, options.compare, options.plots, options.where, extras)
 

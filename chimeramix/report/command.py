@@ -37,7 +37,7 @@ def report(
         pair: two methods to compare over the same splits.
         plots: where plots go; None: none are drawn.
         conditions: `KEY=VALUE` of the runs to report; see `chimeramix.report.where`.
-        extras: further tables and a picture: averaged weights and views, what runs predicted and what they cost.
+        extras: further tables and a picture, of what runs predicted and cost.
 
     Raises:
         UserError: for what can't be read, compared or written.

@@ -1,5 +1,4 @@
-"""What the report adds to its tables when asked: variants of the weights, ensembles, calibration, disagreement,
-effort, the hardest images.
+"""What the report adds when asked: variants of one training, ensembles, calibration, disagreement, effort, pictures.
 
 Each is imported when it is asked for: the report of records alone needs no NumPy.
 """

@@ -22,7 +22,8 @@ from chimeramix.runs.spec import identity_of
 log = logging.getLogger(__name__)
 
 PREDICTIONS = "predictions.npz"
-"""What a classifier predicted of each image that it was evaluated on; runs of earlier versions have none."""
+"""What a classifier predicted of each image that it was evaluated on, read by `chimeramix.runs.predictions`; runs of
+earlier versions have none."""
 
 _CLEARED = ".cleared"  # names the sweep for which a run was started over
 _PACKAGES = ("chimeramix", "torch", "torchvision", "numpy", "scikit-image", "hydra-core", "omegaconf", "pillow")
