@@ -2,7 +2,7 @@
 figures (`papers`), two methods over the same splits (`paired`), tables of all that (`tables`) and how they are printed
 (`render`), plots (`plots`), the command (`command`).
 
-What is added when asked for (`extras`): what runs predicted (`predicted`) and how good that is (`scores`), ensembles of
-seeds (`ensembles`) and of any runs (`ensemble_command`), probabilities (`calibration`), where two methods differ
-(`disagreement`), the hardest images (`hardest`), what runs cost (`effort`).
+What is added when asked for (`extras`): averaged weights and views (`variants`), what runs predicted (`predicted`) and
+how good that is (`scores`), ensembles of seeds (`ensembles`) and of any runs (`ensemble_command`), probabilities
+(`calibration`), where two methods differ (`disagreement`), the hardest images (`hardest`), what runs cost (`effort`).
 """

@@ -8,7 +8,8 @@ the end, where nobody waits for the first step: 0.1 s for a WideResNet-16-8, 0.5
 ChimeraMix's generator.
 
 What counts: a classifier's passes, also those by which MixMatch guesses labels; all networks of a generator's step.
-What does not: a mixer's own networks (a trained generator that composes images), evaluations, pictures.
+What does not: a mixer's own networks (a trained generator that composes images), evaluations, the batch statistics of
+averaged weights, pictures.
 """
 
 import logging

@@ -69,13 +69,21 @@ def counted(training: type[Any], monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return steps
 
 
-@pytest.mark.parametrize(("experiment", "training"), [("mixup", ClassifierTraining), ("mixmatch", MixMatchTraining)])
+@pytest.mark.parametrize(
+    ("training", "chosen"),
+    [
+        (ClassifierTraining, ["mixup"]),
+        (ClassifierTraining, ["baseline", "sharpness=0.05", "average=ema"]),
+        (MixMatchTraining, ["mixmatch"]),
+    ],
+    ids=["plain", "sharpness-aware", "MixMatch"],
+)
 def test_the_steps_of_a_classifier(
-    experiment: str, training: type[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    training: type[Any], chosen: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All steps as they were, the last, smaller batch of an epoch too."""
     steps = counted(training, monkeypatch)
-    folder = run("classifier", experiment, tmp_path, "batch_size=7")
+    folder = run("classifier", chosen[0], tmp_path, "batch_size=7", *chosen[1:])
     assert json.loads((folder / "result.json").read_text())["flops"] == sum(steps) > 0
     assert len(set(steps)) == 2
 

@@ -1,11 +1,13 @@
 """`predictions.npz` and its one reader."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from chimeramix.report.scores import log_probabilities, nll, top5
 from chimeramix.runs.predictions import read_predictions
 from chimeramix.runs.record import DamagedRecord
 
@@ -25,6 +27,20 @@ def test_what_a_run_predicted(tmp_path: Path) -> None:
     assert found.part == "test"
     assert found.answers.tolist() == [0, 1]
     assert found.right.tolist() == [True, False]
+
+
+def test_what_training_wrote(uninterrupted: dict[str, Path]) -> None:
+    """The file of a real run gives the figures of its record."""
+    folder = uninterrupted["classifier"]
+    result = json.loads((folder / "result.json").read_text())
+    found = read_predictions(folder, result)
+    assert found is not None
+    assert found.right.mean() == result["test"]["accuracy"]
+    assert found.positions.tolist() == list(range(1000))
+    log = log_probabilities(found.logits)
+    # float16 holds about three digits of a logit.
+    assert nll(log, found.labels) == pytest.approx(result["test"]["loss"], rel=1e-3)
+    assert top5(log, found.labels) == pytest.approx(result["test"]["top5"], abs=0.002)
 
 
 def test_runs_of_earlier_versions_have_none(tmp_path: Path) -> None:

@@ -61,7 +61,8 @@ def test_files_of_a_generator(uninterrupted: dict[str, Path]) -> None:
 
 def test_files_of_a_classifier(uninterrupted: dict[str, Path]) -> None:
     folder = uninterrupted["classifier"]
-    assert files(folder) == EVERY_RUN | {"classifier.safetensors", "confusion.png", "accuracy.png", "per_class.csv"}
+    own = {"classifier.safetensors", "predictions.npz", "confusion.png", "accuracy.png", "per_class.csv"}
+    assert files(folder) == EVERY_RUN | own
     assert folder.name.startswith("digits-n2-chimeramix_segmentation-s0-")
     for picture in ("confusion.png", "accuracy.png"):
         with Image.open(folder / picture) as image:
@@ -98,6 +99,8 @@ def test_the_result_record(uninterrupted: dict[str, Path]) -> None:
         "steps": 10,
         "num_train": 20,
         "num_test": 1000,
+        "held_out": None,
+        "tuned": None,
     }
 
 
