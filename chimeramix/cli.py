@@ -8,7 +8,7 @@ from chimeramix import __version__
 from chimeramix.report.command import FORMATS
 from chimeramix.report.command import report as report_runs
 from chimeramix.report.extras import Extras
-from chimeramix.report.results import METRICS
+from chimeramix.report.store import METRICS
 from chimeramix.terminal import exit_status, set_up_logging
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ from chimeramix.report.paired import compare
 from chimeramix.report.papers import paper_figures
 from chimeramix.report.plots import draw_plots
 from chimeramix.report.render import latex, markdown, results_csv, runs_csv
-from chimeramix.report.results import read_store, summarise
+from chimeramix.report.results import summarise
+from chimeramix.report.store import read_store
 from chimeramix.report.tables import comparison_table, papers_table, results_tables
 from chimeramix.report.where import choose
 from chimeramix.terminal import Table, counted, print_table

@@ -19,8 +19,8 @@ import numpy as np
 
 from chimeramix.report.paired import Comparison, half_width
 from chimeramix.report.predicted import Reader
-from chimeramix.report.results import Draw
 from chimeramix.report.scores import class_accuracies
+from chimeramix.report.store import Draw
 from chimeramix.report.tables import ABSENT, interval
 from chimeramix.runs.predictions import Predictions
 from chimeramix.runs.spec import size_name

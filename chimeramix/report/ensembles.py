@@ -13,8 +13,9 @@ import numpy as np
 
 from chimeramix.report.paired import half_width
 from chimeramix.report.predicted import Reader, by_split, name_of
-from chimeramix.report.results import FinishedRun, Result, by_table
+from chimeramix.report.results import Result, by_table
 from chimeramix.report.scores import METRIC_OF, log_probabilities
+from chimeramix.report.store import FinishedRun
 from chimeramix.report.tables import interval, legends, spread
 from chimeramix.runs.spec import size_name
 from chimeramix.terminal import Table, Text, counted

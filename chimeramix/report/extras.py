@@ -9,7 +9,8 @@ from pathlib import Path
 
 from chimeramix.errors import UserError
 from chimeramix.report.paired import Comparison
-from chimeramix.report.results import Result, Store, summarise
+from chimeramix.report.results import Result, summarise
+from chimeramix.report.store import Store
 from chimeramix.terminal import Table
 
 

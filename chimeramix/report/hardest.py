@@ -14,8 +14,9 @@ from chimeramix.files import write_atomically
 from chimeramix.report.labels import Label, config_of
 from chimeramix.report.plots import file_name
 from chimeramix.report.predicted import Reader
-from chimeramix.report.results import FinishedRun, Result
+from chimeramix.report.results import Result
 from chimeramix.report.scores import log_probabilities
+from chimeramix.report.store import FinishedRun
 
 OPTION = "--hardest"
 

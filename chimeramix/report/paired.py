@@ -15,6 +15,7 @@ class Comparison:
     Attributes:
         pairs: number of those.
         difference: in percentage points.
+        dependent: whether several pairs are of one split: they share labelled images, and the interval is too narrow.
         half_width: of the 95 % confidence interval around it, by Student's t with pairs − 1 degrees of freedom; None
             for a single pair.
     """
@@ -24,6 +25,7 @@ class Comparison:
     pairs: int
     difference: float
     half_width: float | None
+    dependent: bool = False
 
 
 def compare(results: list[Result], first: str, second: str) -> list[Comparison]:
@@ -45,13 +47,12 @@ def compare(results: list[Result], first: str, second: str) -> list[Comparison]:
         other = found.get((dataset, model, part, size, second))
         if name != first or other is None:
             continue
-        differences = [
-            run.score - other.runs[draw].score for draw, run in sorted(result.runs.items()) if draw in other.runs
-        ]
-        if differences:
-            comparisons.append(
-                Comparison(result, other, len(differences), statistics.fmean(differences), half_width(differences))
-            )
+        shared = [draw for draw in sorted(result.runs) if draw in other.runs]
+        if shared:
+            differences = [result.runs[draw].score - other.runs[draw].score for draw in shared]
+            dependent = len({draw.subset for draw in shared}) < len(shared)
+            mean, width = statistics.fmean(differences), half_width(differences)
+            comparisons.append(Comparison(result, other, len(shared), mean, width, dependent))
     if not comparisons:
         raise UserError(f"--compare: {first!r} and {second!r} have no split in common, so there is nothing to pair")
     return comparisons

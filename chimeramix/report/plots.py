@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from chimeramix.errors import UserError
 from chimeramix.files import read_json_lines
-from chimeramix.report.results import FinishedRun, Result, by_table
+from chimeramix.report.results import Result, by_table
+from chimeramix.report.store import FinishedRun
 from chimeramix.report.tables import draws_name, legends
 from chimeramix.runs.spec import size_name, size_order
 

@@ -4,7 +4,8 @@ import dataclasses
 from pathlib import Path
 
 from chimeramix.errors import UserError
-from chimeramix.report.results import Draw, FinishedRun, Result
+from chimeramix.report.results import Result
+from chimeramix.report.store import Draw, FinishedRun
 from chimeramix.runs.predictions import Predictions, read_predictions
 from chimeramix.runs.record import DamagedRecord
 from chimeramix.runs.spec import size_name

@@ -7,7 +7,8 @@ from typing import Any
 
 from chimeramix.report.labels import differing_keys, flat, shown
 from chimeramix.report.papers import Figures
-from chimeramix.report.results import METRICS, Result, is_best
+from chimeramix.report.results import Result, is_best
+from chimeramix.report.store import METRICS
 from chimeramix.report.tables import figure_of, is_inside
 from chimeramix.runs.record import metrics_of
 from chimeramix.runs.spec import size_name

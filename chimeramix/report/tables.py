@@ -10,6 +10,7 @@ from chimeramix.runs.spec import size_name, size_order
 from chimeramix.terminal import Table, Text
 
 ABSENT = "–"
+DEPENDENT = "; too narrow: seeds and folds of one split share their images"
 UNEQUAL = "†"  # marks what was trained for another number of steps
 
 
@@ -117,10 +118,12 @@ def is_inside(result: Result, figure: PaperFigure) -> bool | None:
 
 def comparison_table(comparisons: list[Comparison]) -> Table:
     """One row per data set, model and number of samples; bold where the interval excludes 0."""
+    held_out = any(each.first.part == "validation" for each in comparisons)
     rows = [
         [
             Text(each.first.dataset),
             Text(each.first.model),
+            *([Text(each.first.part)] if held_out else []),
             Text(size_name(each.first.samples_per_class)),
             Text(f"{each.difference:+.2f}", _apart(each)),
             Text(interval(each.difference, each.half_width)),
@@ -130,11 +133,15 @@ def comparison_table(comparisons: list[Comparison]) -> Table:
     ]
     return Table(
         title=f"{comparisons[0].first.method} − {comparisons[0].second.method}, in percentage points",
-        header=["data set", "model", "per class", "difference", "95 % interval", "pairs"],
+        header=[
+            *("data set", "model", *(["images"] if held_out else [])),
+            *("per class", "difference", "95 % interval", "pairs"),
+        ],
         rows=rows,
         caption="mean over runs with the same seed and split, Student's t interval; bold: it excludes 0"
+        + (DEPENDENT if any(each.dependent for each in comparisons) else "")
         + _other_steps(comparisons),
-        left=2,
+        left=2 + held_out,
     )
 
 

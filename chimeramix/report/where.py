@@ -8,7 +8,8 @@ from typing import Any
 
 from chimeramix.errors import UserError
 from chimeramix.report.labels import config_of, flat, show_value
-from chimeramix.report.results import FinishedRun, Store, summarise
+from chimeramix.report.results import summarise
+from chimeramix.report.store import FinishedRun, Store
 
 _ABSENT = object()
 _MOST_VALUES = 10  # listed where none is the one asked for

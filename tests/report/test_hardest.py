@@ -10,7 +10,7 @@ from PIL import Image
 from chimeramix.data import Digits
 from chimeramix.report.hardest import hardest
 from chimeramix.report.predicted import Reader
-from chimeramix.report.results import read_store
+from chimeramix.report.store import read_store
 from tests.report.predicted import add_predicted, answers, write_predictions
 from tests.report.store import add_run
 from tests.report.test_report import Output, main, report

@@ -10,7 +10,8 @@ import pytest
 import yaml
 
 from chimeramix.cli import main
-from chimeramix.report.results import read_store, summarise
+from chimeramix.report.results import summarise
+from chimeramix.report.store import read_store
 from tests.report.store import add_run
 
 Output = pytest.CaptureFixture[str]

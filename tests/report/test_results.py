@@ -10,7 +10,8 @@ import pytest
 
 from chimeramix.cli import main
 from chimeramix.errors import RunFailure, UserError
-from chimeramix.report.results import Result, read_store, summarise
+from chimeramix.report.results import Result, summarise
+from chimeramix.report.store import read_store
 from chimeramix.runs.state import read_state
 from tests.report.store import add_run, write_record
 

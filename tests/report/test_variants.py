@@ -10,7 +10,8 @@ from scipy.stats import ttest_rel
 
 from chimeramix.cli import main
 from chimeramix.errors import UserError
-from chimeramix.report.results import read_store, summarise
+from chimeramix.report.results import summarise
+from chimeramix.report.store import read_store
 from chimeramix.report.variants import variants_tables
 from tests.report.store import add_run
 

@@ -10,7 +10,7 @@ import pytest
 
 from chimeramix.cli import main
 from chimeramix.errors import UserError
-from chimeramix.report.results import read_store
+from chimeramix.report.store import read_store
 from chimeramix.report.where import choose
 from tests.report.store import add_run
 
