@@ -62,7 +62,7 @@ class ClassifierTraining:
     def passes(self) -> tuple[int, int]:
         """How often a step sends an image through the model for each of its batch: forward and backward, and forward
         alone."""
-        return 1, 0
+        return (1 if self.sharpness is None else 2), 0
 
     def step(self, batch: Batch) -> dict[str, Tensor]:
         with self.machine.autocast(), torch.no_grad():

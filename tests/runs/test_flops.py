@@ -69,13 +69,20 @@ def counted(training: type[Any], monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return steps
 
 
-@pytest.mark.parametrize(("experiment", "training"), [("mixup", ClassifierTraining), ("mixmatch", MixMatchTraining)])
+@pytest.mark.parametrize(
+    ("experiment", "more", "training"),
+    [
+        ("mixup", [], ClassifierTraining),
+        ("mixup", ["sharpness=0.05"], ClassifierTraining),
+        ("mixmatch", [], MixMatchTraining),
+    ],
+)
 def test_the_steps_of_a_classifier(
-    experiment: str, training: type[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    experiment: str, more: list[str], training: type[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All steps as they were, the last, smaller batch of an epoch too."""
     steps = counted(training, monkeypatch)
-    folder = run("classifier", experiment, tmp_path, "batch_size=7")
+    folder = run("classifier", experiment, tmp_path, "batch_size=7", *more)
     assert json.loads((folder / "result.json").read_text())["flops"] == sum(steps) > 0
     assert len(set(steps)) == 2
 
