@@ -157,6 +157,8 @@ def write_plan(folder: Path, sweep: Sweep, runs: list[PlannedRun]) -> None:
         "cells": cells,
         "jobs": {},
     }
+    if sweep.command:
+        content["command"] = sweep.command
     write_json(folder / "sweep.json", content)
 
 
@@ -166,7 +168,8 @@ def read_plans(sweeps: Path) -> list[dict[str, Any]]:
     for path in sorted(sweeps.glob("*/sweep.json")):
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
-            plans.append({key: content[key] for key in ("role", "overrides", "cells", "jobs")})
+            known = {key: content[key] for key in ("role", "overrides", "cells", "jobs")}
+            plans.append({**known, "command": content.get("command")})
         except (OSError, ValueError, KeyError, TypeError):
             log.warning("%s is damaged: what that sweep planned is not known", path)
     return plans
