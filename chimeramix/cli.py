@@ -2,12 +2,16 @@
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from chimeramix import __version__
 from chimeramix.report.command import FORMATS
 from chimeramix.report.command import report as report_runs
 from chimeramix.report.results import METRICS
 from chimeramix.terminal import exit_status, set_up_logging
+
+if TYPE_CHECKING:
+    from chimeramix.data.splits import Split
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -83,9 +87,13 @@ def _prepare(dataset: str, overrides: list[str], config_dir: str | None) -> None
     from chimeramix.config.compose import compose_settings
     from chimeramix.runs import build
 
-    source = build.source(compose_settings("classifier", [f"+dataset={dataset}", *overrides], config_dir).config)
+    config = compose_settings("classifier", [f"+dataset={dataset}", *overrides], config_dir).config
+    source = build.source(config)
     source.prepare()
     train, test = source.train(), source.test()
+    split: Split | None = build.part(config, "split")
+    if split is not None:
+        split.choose(source, train)  # fetches what the split needs
     print(
         f"{dataset} is ready: {len(train.classes)} classes, {len(train.labels)} training and "
         f"{len(test.labels)} test images"

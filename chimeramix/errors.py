@@ -22,6 +22,13 @@ class Interrupted(Exception):
         self.rerun = False
 
 
+class Paused(Exception):
+    """The run has done the epochs that `monitor.stop_after` asks for, and is not finished; its state is saved."""
+
+    def __init__(self, epoch: int) -> None:
+        super().__init__(f"stopped after epoch {epoch} (monitor.stop_after)")
+
+
 EXPECTED = (UserError, RunFailure, OSError)
 """Errors that end a command with one line; all others are bugs and end it with a traceback."""
 

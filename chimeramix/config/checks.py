@@ -20,11 +20,11 @@ from hydra.errors import InstantiationException
 from hydra.utils import get_object
 
 from chimeramix.config.hints import choices_of, fits, hints_of, name_of, show
-from chimeramix.config.schema import GROUPS
+from chimeramix.config.schema import GROUPS, ValidationConfig
 from chimeramix.errors import EXPECTED, Interrupted, UserError
 
 GIVEN_BY_THE_RUN: dict[str, tuple[str, ...]] = {
-    "dataset": ("data_dir", "mirror", "workers"),
+    "dataset": ("data_dir", "mirror", "workers", "needs_test"),
     "model": ("num_classes",),
     "mixer": ("num_classes", "generator", "partners", "views", "rng"),
     "loss": ("num_classes",),
@@ -106,12 +106,31 @@ def check_values(section: Any, prefix: str = "") -> None:
         if isinstance(value, float) and math.isnan(value):
             raise UserError(f"{path}={value}: must be a number")
         if least is not None and value is not None and value < least:
-            raise UserError(f"{path}={value}: must {'be at least 1' if least else 'not be negative'}")
+            raise UserError(f"{path}={value}: must {f'be at least {least}' if least else 'not be negative'}")
         if most is not None and value is not None and value > most:
             raise UserError(f"{path}={value}: must be at most {most:,}")
         if choices and not any(type(value) is type(choice) and value == choice for choice in choices):
             shown = [show(choice) for choice in choices]
             raise UserError(f"{path}={show(value)}: must be {' or '.join(shown)}{did_you_mean(str(value), shown)}")
+
+
+def check_validation(validation: ValidationConfig, has_split: bool) -> None:
+    """Checks that its keys go together. Raises `UserError`."""
+    fold, extra, published = validation.fold, validation.extra, validation.published
+    if (fold is not None) + (extra is not None) + published > 1:
+        raise UserError("validation: choose one of validation.fold, validation.extra and validation.published")
+    if fold is not None and fold >= validation.folds:
+        raise UserError(f"validation.fold={fold}: must be below validation.folds={validation.folds}")
+    if published and not has_split:
+        raise UserError("validation.published=true: images that are drawn have no published cut; choose split=gem")
+    usual = ValidationConfig()
+    if fold is None and validation.folds != usual.folds:
+        raise UserError(f"validation.folds={validation.folds}: has no effect without validation.fold=NUMBER")
+    if fold is None and extra is None and validation.seed != usual.seed:
+        raise UserError(
+            f"validation.seed={validation.seed}: has no effect without validation.fold=NUMBER or "
+            "validation.extra=NUMBER"
+        )
 
 
 def _check_text(value: Any, path: str) -> None:

@@ -33,7 +33,14 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from chimeramix.config.checks import check_types, check_values, did_you_mean, resolve_stages, take_generator_seed
+from chimeramix.config.checks import (
+    check_types,
+    check_validation,
+    check_values,
+    did_you_mean,
+    resolve_stages,
+    take_generator_seed,
+)
 from chimeramix.config.hydra_keys import check_hydra_key
 from chimeramix.config.messages import CompositionError, options_of, quoted
 from chimeramix.config.schema import CLASSIFIER_RECIPE, GROUPS, OPTIONAL_GROUPS, Config
@@ -227,6 +234,7 @@ def settings_from(tree: Tree, config: DictConfig, choices: dict[str, Any], overr
         plain["seed"] = generator_seed
     settings = Settings(tree.role, typed(plain, Config), names, tree.options + overrides, generator_seed)
     check_values(settings.config)
+    check_validation(settings.config.validation, settings.config.split is not None)
     for group in (*GROUPS, *OPTIONAL_GROUPS):
         if plain[group] is None and group in OPTIONAL_GROUPS:
             continue

@@ -67,6 +67,33 @@ class Recipe:
 
 
 @dataclass
+class ValidationConfig:
+    """Labelled images that are held out, to make choices by; the test set is then not read.
+
+    At most one of `fold`, `extra` and `published`; without any, runs are evaluated on the test set.
+    """
+
+    fold: int | None = key(None, least=0)  # this one of `folds` parts of the drawn subset, stratified
+    folds: int = key(5, least=2)
+    seed: int = key(0, least=0)  # how images are dealt to folds, and which are extra
+    # images per class from outside the drawn subset: more labels than a benchmark of few images allows
+    extra: int | None = key(None, least=1)
+    published: bool = False  # the split's own validation part (split=gem)
+
+    @property
+    def asked(self) -> bool:
+        return self.fold is not None or self.extra is not None or self.published
+
+    def describe(self) -> str | None:
+        """What is held out, in words for a record; None for nothing."""
+        if self.fold is not None:
+            return f"fold {self.fold} of {self.folds} of the drawn subset"
+        if self.extra is not None:
+            return f"{self.extra} extra images per class, from outside the drawn subset"
+        return "the validation part of the split" if self.published else None
+
+
+@dataclass
 class MachineConfig:
     """Where and how a run computes; never part of its identity."""
 
@@ -88,10 +115,12 @@ class MachineConfig:
 class MonitorConfig:
     """What a run shows and keeps; changes no number and is not part of its identity."""
 
-    # epochs between evaluations on the test set; 0: after the last epoch only
+    # epochs between evaluations on the test set or the held-out images; 0: after the last epoch only
     evaluate_every: int = key(10, least=0)
     pictures_every: int = key(20, least=0)  # epochs between a generator's pictures; 0: after the last epoch only
     checkpoint_seconds: float = key(120, least=0)  # seconds between checkpoints
+    # saves and ends after this epoch; the same command with a later one, or without, goes on
+    stop_after: int | None = key(None, least=1)
     keep_checkpoint: bool = True  # false: a finished run keeps its weights only
 
 
@@ -126,6 +155,10 @@ class Config:
     max_labels_per_class: int | None = key(10, least=1, null="all samples")  # per class
     seed: int = key(0, least=0)  # weights, order, mixing
     split_seed: int = key(least=0)  # which samples are drawn
+    split: Any = key(None, optional=True)  # a published one
+    validation: ValidationConfig = field(
+        default_factory=ValidationConfig, metadata={"identity": True, "optional": True}
+    )
     epochs: int = key(stage="classifier", least=1)
     batch_size: int = key(stage="classifier", least=1)
     # an epoch repeats the subset to about this many images per class
@@ -144,13 +177,14 @@ class Config:
     monitor: MonitorConfig = field(default_factory=MonitorConfig, metadata={"identity": False})
     sweep: SweepConfig = field(default_factory=SweepConfig, metadata={"identity": False})
     wandb: WandbConfig = field(default_factory=WandbConfig, metadata={"identity": False})
+    tuned: str | None = key(None, identity=False)  # what chose the settings, for the record; see `chimeramix tune`
     rerun: bool = key(False, identity=False)  # true: start over instead of reporting or resuming
 
 
 GROUPS = ("dataset", "optimizer", "schedule", "model", "augment", "mixer", "loss")
 """The config groups of which one option must be chosen."""
 
-OPTIONAL_GROUPS = ("erase", "mask", "generator", "procedure")
+OPTIONAL_GROUPS = ("split", "erase", "mask", "generator", "procedure")
 """Those that may be null."""
 
 CLASSIFIER_RECIPE = ("epochs", "batch_size", "epoch_labels_per_class", "optimizer", "schedule")

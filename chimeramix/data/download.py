@@ -38,13 +38,14 @@ class Release:
         name: The data set's name, for messages.
         url: Address of the archive; its last part is the archive's file name.
         md5: Checksum of the archive.
-        files: (path below `data_dir` after extraction, md5) of each file that is read.
+        files: (path below `data_dir` after extraction, md5) of each file that is read; None where only the archive has
+            a published checksum.
     """
 
     name: str
     url: str
     md5: str
-    files: tuple[tuple[str, str], ...]
+    files: tuple[tuple[str, str | None], ...]
 
     @property
     def filename(self) -> str:
@@ -93,7 +94,12 @@ def fetch(release: Release, data_dir: Path, mirror: str | None = None) -> None:
 
 def broken_files(release: Release, data_dir: Path) -> list[Path]:
     """The files of a release that are missing or don't have their checksum."""
-    return [data_dir / name for name, md5 in release.files if _md5(data_dir / name) != md5]
+
+    def is_broken(path: Path, md5: str | None) -> bool:
+        found = _md5(path)
+        return found is None or (md5 is not None and found != md5)
+
+    return [data_dir / name for name, md5 in release.files if is_broken(data_dir / name, md5)]
 
 
 def archive_address(release: Release, mirror: str | None) -> str:

@@ -50,8 +50,9 @@ class ImageFolder(Source):
         data_dir: str = "data",
         mirror: str | None = None,
         workers: int = 4,
+        needs_test: bool = True,
     ) -> None:
-        super().__init__(name, image_size, mean, std, data_dir, mirror, workers)
+        super().__init__(name, image_size, mean, std, data_dir, mirror, workers, needs_test)
         if resize not in ("crop", "squash"):
             raise ValueError(f"dataset.resize must be crop or squash, got {resize}")
         self.root = root
@@ -83,7 +84,7 @@ class ImageFolder(Source):
         return {
             "classes": list(train),
             "num_train": sum(map(len, train.values())),
-            "num_test": sum(map(len, test.values())),
+            **({"num_test": sum(map(len, test.values()))} if self.needs_test else {}),
             "fingerprint": digest.hexdigest(),
             "content": content.hexdigest(),
         }
@@ -108,7 +109,8 @@ class ImageFolder(Source):
         root = Path(self.root).expanduser()
         if not root.is_dir():
             raise UserError(f"dataset.root={self.root} is not a folder: set dataset.root=DIR to an existing folder")
-        train, test = _list_classes(root / "train"), _list_classes(root / "test")
+        train = _list_classes(root / "train")
+        test = _list_classes(root / "test") if self.needs_test else {name: [] for name in train}
         for part, other, missing in (("train", "test", train.keys() - test), ("test", "train", test.keys() - train)):
             if missing:
                 names = ", ".join(sorted(missing))

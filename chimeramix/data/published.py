@@ -68,7 +68,7 @@ class PublishedSource(Source):
 
     def _release(self) -> Release:
         published = self._torchvision_class()
-        checksums = [*published.train_list, *published.test_list]
+        checksums = [*published.train_list, *(published.test_list if self.needs_test else [])]
         if hasattr(published, "meta"):
             checksums.append((published.meta["filename"], published.meta["md5"]))
         files = tuple((f"{published.base_folder}/{name}", md5) for name, md5 in checksums)

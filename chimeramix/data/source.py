@@ -22,6 +22,7 @@ class Source:
         data_dir: Folder for downloads.
         mirror: Replaces the address in front of an archive's file name: an http(s) or file URL, or a folder.
         workers: Threads for decoding image files; 0 decodes in the calling thread.
+        needs_test: Whether the test part will be read; without, it may be missing.
 
     Raises:
         ValueError: A setting is out of its range.
@@ -36,6 +37,7 @@ class Source:
         data_dir: str = "data",
         mirror: str | None = None,
         workers: int = 4,
+        needs_test: bool = True,
     ) -> None:
         if name.startswith(".") or set(name) & set("/\\") or len(name) > _LONGEST_NAME:
             raise ValueError(
@@ -57,6 +59,7 @@ class Source:
         self.data_dir = Path(data_dir).expanduser()
         self.mirror = mirror
         self.workers = workers
+        self.needs_test = needs_test
 
     def class_sizes(self) -> Sequence[int] | None:
         """Number of training images of each class; None where only reading or downloading the data would tell."""

@@ -4,7 +4,7 @@ NumPy's generator draws, and not torch's as everywhere else, because this gives 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,10 +12,29 @@ import torch
 from torch import Tensor
 
 from chimeramix.data.resize import resize
+from chimeramix.data.splits import Split
+from chimeramix.data.validation import Cut
 from chimeramix.errors import UserError
 from chimeramix.streams import derive_seed
 from chimeramix.terminal import counted
 from chimeramix.types import DataSource, LabelledImages, Subset
+
+
+@dataclass(frozen=True)
+class EvaluationImages:
+    """The labelled images on which a classifier is evaluated.
+
+    Attributes:
+        part: `test`, or `validation` for images that were held out.
+        positions: of the images in the test part, or of the held-out ones in the training part.
+        images: `[M, 3, S, S]` uint8 on the CPU.
+        labels: `[M]` int64.
+    """
+
+    part: str
+    positions: Sequence[int]
+    images: Tensor
+    labels: Tensor
 
 
 @dataclass(frozen=True)
@@ -25,10 +44,11 @@ class TrainingImages:
     Attributes:
         source: the data set.
         part: its whole training part.
-        indices: positions in it of the drawn samples.
+        indices: positions in it of the images to learn from.
         split_seed: with which they were drawn.
         images: `[N, 3, S, S]` uint8 on the CPU, in the order of the indices.
         labels: `[N]` int64.
+        held_out: positions of images that are there to evaluate on, instead of the test set; empty for none.
     """
 
     source: DataSource
@@ -37,13 +57,34 @@ class TrainingImages:
     split_seed: int
     images: Tensor
     labels: Tensor
+    held_out: list[int] = field(default_factory=list)
 
     @classmethod
-    def draw(cls, source: DataSource, samples_per_class: int | None, split_seed: int) -> "TrainingImages":
-        """Draws the subset and reads its images, those and no others. Raises `UserError`, see `draw_subset`."""
+    def draw(
+        cls,
+        source: DataSource,
+        samples_per_class: int | None,
+        split_seed: int,
+        split: Split | None = None,
+        cut: Cut | None = None,
+    ) -> "TrainingImages":
+        """Draws the subset and reads its images, those and no others.
+
+        Args:
+            split: a published one, which is taken as it is; None draws with `split_seed`.
+            cut: which images are held out; None for none.
+
+        Raises:
+            UserError: see `draw_subset`, `Split` and `Cut`.
+        """
         part = source.train()
-        indices = draw_subset(part.labels, samples_per_class, split_seed, part.classes)
-        return cls(source, part, indices, split_seed, part.read(indices), part.labels[indices])
+        if split is None:
+            drawn = draw_subset(part.labels, samples_per_class, split_seed, part.classes)
+        else:
+            check_split_size(samples_per_class, split.per_class)
+            drawn = split.choose(source, part)
+        indices, held_out = (drawn, []) if cut is None else cut(part, drawn)
+        return cls(source, part, indices, split_seed, part.read(indices), part.labels[indices], held_out)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -56,20 +97,31 @@ class TrainingImages:
 
     def split(self) -> dict[str, Any]:
         """The content of `split.json`."""
+        held_out = {"held_out": self.held_out, "held_out_labels": self.part.labels[self.held_out].tolist()}
         return {
             "split_seed": self.split_seed,
             "indices": self.indices,
             "labels": self.labels.tolist(),
             "classes": list(self.classes),
+            **(held_out if self.held_out else {}),
         }
 
     def subset(self, size: int) -> Subset:
         """The images at the side that a stage trains at."""
         return Subset(resize(self.images, size), self.labels, len(self.classes))
 
+    def evaluation(self) -> EvaluationImages:
+        """The held-out images, or where there are none the whole test set, which is not read otherwise."""
+        if self.held_out:
+            labels = self.part.labels[self.held_out]
+            return EvaluationImages("validation", self.held_out, self.part.read(self.held_out), labels)
+        test = self.source.test()
+        positions = range(len(test.labels))
+        return EvaluationImages("test", positions, test.read(positions), test.labels)
+
     def unlabelled(self, size: int, count: int, transductive: bool, group: str) -> Subset:
-        """Images without labels (-1): `count` others of the training part, drawn with the seed of the split, and the
-        test images where `transductive`.
+        """Images without labels (-1): `count` others of the training part, drawn with the seed of the split, and those
+        that the classifier is evaluated on where `transductive`.
 
         Args:
             group: whose key `unlabelled` asks for them, for the message.
@@ -79,14 +131,13 @@ class TrainingImages:
         """
         images = [self.images[:0]]
         if count:
-            others = sorted(set(range(len(self.part.labels))) - set(self.indices))
+            others = sorted(set(range(len(self.part.labels))) - set(self.indices) - set(self.held_out))
             _check_unlabelled(count, len(others), group)
             draw = torch.Generator().manual_seed(derive_seed(self.split_seed, "unlabelled"))
             chosen = torch.randperm(len(others), generator=draw)[:count].tolist()
             images.append(self.part.read([others[position] for position in chosen]))
         if transductive:
-            test = self.source.test()
-            images.append(test.read(range(len(test.labels))))
+            images.append(self.evaluation().images)
         together = resize(torch.cat(images), size)
         labels = torch.full((len(together),), -1, dtype=self.labels.dtype)
         return Subset(together, labels, len(self.classes))
@@ -121,6 +172,16 @@ def draw_subset(labels: Tensor, samples_per_class: int | None, seed: int, classe
         chosen += members[:samples_per_class].tolist()
     rng.shuffle(chosen)
     return chosen
+
+
+def check_split_size(samples_per_class: int | None, per_class: int) -> None:
+    """Raises `UserError` for another number of images than a published split has of each class."""
+    if samples_per_class != per_class:
+        asked = "null" if samples_per_class is None else samples_per_class
+        raise UserError(
+            f"max_labels_per_class is {asked} but the published split has {per_class} images of each class: set "
+            f"max_labels_per_class={per_class}, or draw with split=drawn"
+        )
 
 
 def check_counts(

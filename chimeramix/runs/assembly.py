@@ -65,7 +65,7 @@ class Parts:
         weights: the network whose weights are the run's outcome.
         data: the labelled images.
         views: of the labelled images, as the training sees them.
-        num_test: size of the test set; None where there is no test.
+        evaluator: of a classifier; None for a generator.
         streams: all that the training draws from.
     """
 
@@ -73,7 +73,7 @@ class Parts:
     weights: nn.Module
     data: TrainingImages
     views: Views
-    num_test: int | None
+    evaluator: Evaluator | None
     streams: RunStreams
 
 
@@ -98,7 +98,7 @@ def generator_parts(run: Run) -> Parts:
     generator = build.generator(config)
     check_recordable(machine.compile, "generator", generator)
     check_recordable(machine.compile, "generator.augment", generator.augment)
-    data = TrainingImages.draw(run.source, config.max_labels_per_class, config.split_seed)
+    data = build.training_images(config, run.source)
     size = generator.image_size
     subset = data.subset(size)
     try_augment(generator.augment, subset, "generator.augment")
@@ -124,7 +124,7 @@ def generator_parts(run: Run) -> Parts:
 
 
 def classifier_parts(run: Run) -> Parts:
-    """A classifier, its batches, mixer and test set."""
+    """A classifier, its batches, mixer and the images that it is evaluated on."""
     config, machine, source, streams = run.settings.config, run.machine, run.source, run.streams
     network = None
     check_images(config, source.image_size, machine)
@@ -132,7 +132,7 @@ def classifier_parts(run: Run) -> Parts:
         if config.generator is not None:
             check_generator(config, machine)
         network = trained_generator(run.settings, run.generator, machine.device)
-    data = TrainingImages.draw(source, config.max_labels_per_class, config.split_seed)
+    data = build.training_images(config, source)
     augment = build.part(config, "augment")
     check_recordable(machine.compile, "augment", augment)
     subset = data.subset(source.image_size)
@@ -166,9 +166,9 @@ def classifier_parts(run: Run) -> Parts:
             machine,
             getattr(model, "without_weight_decay", tuple)(),  # a library's models don't have it
         )
-    test = source.test()
-    images = test.read(range(len(test.labels))).to(machine.device)
-    evaluator = Evaluator(images, test.labels.to(machine.device), data.classes, normalize, machine)
+    known = data.evaluation()
+    images, labels = known.images.to(machine.device), known.labels.to(machine.device)
+    evaluator = Evaluator(known.part, known.positions, images, labels, data.classes, normalize, machine)
     training = ClassifierTraining(
         model=model,
         mixer=mixer,
@@ -182,7 +182,7 @@ def classifier_parts(run: Run) -> Parts:
         folder=run.folder.path,
     )
     if config.procedure is None:
-        return Parts(training, model, data, views, len(test.labels), streams)
+        return Parts(training, model, data, views, evaluator, streams)
     check_procedure(mixer)
     algorithm = build.part(config, "procedure")
     build.check_kind(algorithm, MixMatch, config.procedure, "procedure")
@@ -191,7 +191,7 @@ def classifier_parts(run: Run) -> Parts:
         others = subset  # once more, without their labels
     unlabelled = Views(others.to(machine.device), augment, normalize, streams["augment"], erase=erase)
     mixmatch = MixMatchTraining.instead_of(training, algorithm, unlabelled, streams["unlabelled"])
-    return Parts(mixmatch, mixmatch.averaged, data, views, len(test.labels), streams)
+    return Parts(mixmatch, mixmatch.averaged, data, views, evaluator, streams)
 
 
 def check_procedure(mixer: Mixer) -> None:

@@ -14,6 +14,9 @@ from torch import nn
 
 from chimeramix.config.checks import as_user_error, parameters_of, takes_any_key, target_of
 from chimeramix.config.schema import Config
+from chimeramix.data.splits import Split
+from chimeramix.data.subset import TrainingImages
+from chimeramix.data.validation import Cut, Extra, Fold
 from chimeramix.data.views import SameClassPartners, Views
 from chimeramix.errors import UserError
 from chimeramix.generators.base import Generator
@@ -29,12 +32,32 @@ def source(config: Config) -> DataSource:
     machine = config.machine
     with as_user_error("dataset"):
         made: DataSource = _make(
-            config.dataset, data_dir=machine.data_dir, mirror=machine.mirror, workers=machine.workers
+            config.dataset,
+            data_dir=machine.data_dir,
+            mirror=machine.mirror,
+            workers=machine.workers,
+            needs_test=not config.validation.asked,
         )
     lacking = [name for name in _OF_A_SOURCE if not hasattr(made, name)]
     if lacking:
         raise UserError(f"dataset._target_={config.dataset['_target_']}: is no data set, it has no {lacking[0]}")
     return made
+
+
+def training_images(config: Config, source: DataSource) -> TrainingImages:
+    """The labelled images to learn from, and those that are held out. Raises `UserError`."""
+    split: Split | None = part(config, "split")
+    return TrainingImages.draw(source, config.max_labels_per_class, config.split_seed, split, _cut(config, split))
+
+
+def _cut(config: Config, split: Split | None) -> Cut | None:
+    """Which images the run holds out."""
+    asked = config.validation
+    if asked.fold is not None:
+        return Fold(asked.fold, asked.folds, asked.seed)
+    if asked.extra is not None:
+        return Extra(asked.extra, asked.seed)
+    return split.cut if asked.published and split is not None else None
 
 
 def class_sizes(source: DataSource) -> Sequence[int] | None:

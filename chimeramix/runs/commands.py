@@ -7,7 +7,7 @@ from pathlib import Path
 from chimeramix.runs.spec import keys_of
 
 # Dropping these overrides of a classifier's command leaves the command that trains its generator.
-_CLASSIFIER_ONLY = {*keys_of("classifier")} - {*keys_of("generator")} | {"method", "rerun", "monitor"}
+_CLASSIFIER_ONLY = {*keys_of("classifier")} - {*keys_of("generator")} | {"method", "rerun", "tuned", "monitor"}
 
 
 def train_command(role: str, overrides: list[str]) -> str:

@@ -8,7 +8,7 @@ import math
 import os
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,8 @@ from chimeramix.errors import UserError
 from chimeramix.runs.spec import identity_of
 
 REMEDY = "start over with rerun=true"
+PARTS = ("test", "validation")
+"""What a classifier may be evaluated on; its metrics have this name in records."""
 
 _OWN_NAME = re.compile(r".+-s\d+-([0-9a-f]{12})")  # as runs name their folders
 _ENDS_WITH_IDENTITY = re.compile(r".+-([0-9a-f]{12})")
@@ -104,6 +106,17 @@ def read_spec(folder: Path) -> dict[str, Any] | None:
     return spec
 
 
+def evaluated_part(result: Mapping[str, Any]) -> str:
+    """Which of `PARTS` a classifier's result or an epoch's record has figures of; `test` where it has none."""
+    return next((part for part in PARTS if result.get(part) is not None), PARTS[0])
+
+
+def metrics_of(result: Mapping[str, Any]) -> dict[str, Any]:
+    """The metrics of that part; empty for a generator's result, and for an epoch without an evaluation."""
+    metrics = result.get(evaluated_part(result))
+    return metrics if isinstance(metrics, dict) else {}
+
+
 def find_runs(folder: Path) -> Iterator[FoundRun]:
     """The runs of a role's folder, `RUNS/generator` or `RUNS/classifier`, by name; none where there is no such folder.
 
@@ -169,12 +182,12 @@ def _check_result(path: Path, result: dict[str, Any]) -> None:
         if type(result[key]) not in types:  # not isinstance: true is no number
             raise DamagedRecord(path, f"{key}: {str(result[key])[:40]}")
     if result["role"] == "classifier":
-        test = result["test"] or {}
+        part, metrics = evaluated_part(result), metrics_of(result)
         for key in _SHARES:
-            if type(test.get(key)) not in (int, float) or not 0 <= test[key] <= 1:
-                raise DamagedRecord(path, f"test.{key}: {str(test.get(key))[:40]}")
-        if result["num_test"] is None:
-            raise DamagedRecord(path, "num_test: None")
+            if type(metrics.get(key)) not in (int, float) or not 0 <= metrics[key] <= 1:
+                raise DamagedRecord(path, f"{part}.{key}: {str(metrics.get(key))[:40]}")
+        if type(result.get(f"num_{part}")) is not int:
+            raise DamagedRecord(path, f"num_{part}: {str(result.get(f'num_{part}'))[:40]}")
     if not math.isfinite(result["seconds"]):
         raise DamagedRecord(path, f"seconds: {result['seconds']}")
     stretches = result.get("stretches", [])

@@ -6,11 +6,16 @@
 import dataclasses
 import hashlib
 import json
+from dataclasses import MISSING, asdict, is_dataclass
 from typing import Any
 
 from chimeramix.config.schema import Config
 from chimeramix.config.targets import FIRST_TARGETS
 
+_DEFAULTS = {
+    field.name: field.default if field.default_factory is MISSING else field.default_factory()
+    for field in dataclasses.fields(Config)
+}
 FORMAT = 1  # of specs and result records; raised when old ones can no longer be read
 
 
@@ -53,9 +58,13 @@ def size_order(samples_per_class: int | None) -> float:
 
 
 def _identifying(config: Config, role: str) -> dict[str, Any]:
-    optional = {field.name: field.default for field in dataclasses.fields(Config) if field.metadata.get("optional")}
+    optional = [field.name for field in dataclasses.fields(Config) if field.metadata.get("optional")]
     values = {key: getattr(config, key) for key in keys_of(role)}
-    values = {key: value for key, value in values.items() if key not in optional or value != optional[key]}
+    values = {key: value for key, value in values.items() if key not in optional or value != _DEFAULTS[key]}
+    values = {
+        key: asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
+        for key, value in values.items()
+    }
     # The facts stand for a folder's content, so the same images in another place are the same data set.
     dataset = {key: value for key, value in config.dataset.items() if key != "root"}
     return {**values, "dataset": dataset}

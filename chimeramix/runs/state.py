@@ -6,6 +6,7 @@ was stopped, or its process is gone, and goes on where it was) or `missing` (it 
 
 import fcntl
 import json
+import logging
 import os
 import platform
 import time
@@ -16,9 +17,11 @@ from pathlib import Path
 from types import MappingProxyType, NoneType
 from typing import Any
 
-from chimeramix.errors import Interrupted, RunFailure, one_line
+from chimeramix.errors import Interrupted, Paused, RunFailure, one_line
 from chimeramix.files import write_json
-from chimeramix.runs.record import DamagedRecord, read_record
+from chimeramix.runs.record import DamagedRecord, metrics_of, read_record
+
+log = logging.getLogger(__name__)
 
 STATES = ("done", "running", "queued", "interrupted", "failed", "missing")
 
@@ -148,7 +151,7 @@ class Progress:
         status = self.status
         status.step, status.steps = step, steps
         status.loss = next((last[name] for name in _LOSSES if name in last), status.loss)
-        status.accuracy = last.get("test", {}).get("accuracy", status.accuracy)
+        status.accuracy = metrics_of(last).get("accuracy", status.accuracy)
         if status.first_step is None:  # the loop begins: parts are built, superpixels are there
             status.first_step, status.started = step, time.time()
         if time.time() - status.updated >= _SECONDS_BETWEEN_WRITES:
@@ -161,13 +164,18 @@ class Progress:
 
 @contextmanager
 def recorded(folder: Path, command: str) -> Iterator[Progress]:
-    """Tells in `status.json` that a run is at work, and how it ended where it does not finish."""
+    """Tells in `status.json` that a run is at work, and how it ended where it does not finish. A `Paused` one has done
+    what it was asked to: that is no error."""
     progress = Progress(folder, command)
     try:
         yield progress
     except Interrupted as stop:
         progress.end("interrupted", str(stop))
         raise
+    except Paused as pause:
+        progress.end("interrupted", str(pause))
+        log.info("%s: %s", folder, pause)
+        return
     except (KeyboardInterrupt, SystemExit):
         progress.end("interrupted", "its process was asked to end")
         raise

@@ -20,12 +20,14 @@ from chimeramix.runs import build
 from chimeramix.runs.assembly import Parts, Run, parts_of
 from chimeramix.runs.commands import generator_command, resume_command
 from chimeramix.runs.folder import RunFolder, folders_in
+from chimeramix.runs.record import evaluated_part, metrics_of
 from chimeramix.runs.sources import changed_since, check_precision, new_stretch, stretches_in, tell_changes
 from chimeramix.runs.spec import FORMAT, classifier_spec, generator_spec, size_name
 from chimeramix.runs.state import Progress, recorded
 from chimeramix.runs.trained import check_weights, generator_result
 from chimeramix.streams import RunStreams
 from chimeramix.training.checkpoint import load_checkpoint
+from chimeramix.training.evaluation import Evaluator
 from chimeramix.training.loop import fit
 from chimeramix.training.pictures import draw_curves
 from chimeramix.training.tracking import Tracker, WandbTracker
@@ -164,6 +166,7 @@ def _train_in_folder(run: Run, parts: Parts, state: dict[str, Any] | None, progr
             state,
             progress,
             stretch,
+            config.monitor.stop_after if run.settings.role == "classifier" else None,
         )
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in parts.weights.state_dict().items()}
         metadata = {"identity": folder.identity}
@@ -173,9 +176,9 @@ def _train_in_folder(run: Run, parts: Parts, state: dict[str, Any] | None, progr
         result = {**_result(run, parts, last), "weights_sha256": hashlib.sha256(weights).hexdigest()}
         if run.settings.role == "classifier":
             curves = folder.path / "accuracy.png"
-            draw_curves(read_json_lines(folder.path / "metrics.jsonl"), curves, folder.name)
+            draw_curves(read_json_lines(folder.path / "metrics.jsonl"), evaluated_part(result), curves, folder.name)
             tracker.log_image("confusion", folder.path / "confusion.png")
-        tracker.finish(result["test"] or {})
+        tracker.finish(metrics_of(result))
         folder.finish(result, config.monitor.keep_checkpoint)
         log.info("%s", _summary(folder, result))
 
@@ -205,6 +208,7 @@ def _result(run: Run, parts: Parts, last: dict[str, Any]) -> dict[str, Any]:
         "max_labels_per_class": config.max_labels_per_class,
         "seed": config.seed,
         "split_seed": config.split_seed,
+        "held_out": config.validation.describe(),
         "identity": run.folder.identity,
         "generator_identity": run.generator.identity if run.generator else None,
         "epochs": last["epoch"],
@@ -212,10 +216,19 @@ def _result(run: Run, parts: Parts, last: dict[str, Any]) -> dict[str, Any]:
         "seconds": last["seconds"],
         "stretches": last["stretches"],
         "device": run.machine.describe(),
+        "tuned": config.tuned,
         "num_train": len(parts.data.labels),
-        "num_test": parts.num_test,
-        "test": last.get("test"),
+        "num_test": None,
+        "test": None,
+        **_evaluation(parts.evaluator, last),
     }
+
+
+def _evaluation(evaluator: Evaluator | None, last: dict[str, Any]) -> dict[str, Any]:
+    """The last epoch's metrics, under the name of the images that they were measured on."""
+    if evaluator is None:
+        return {}
+    return {f"num_{evaluator.part}": len(evaluator.labels), evaluator.part: last[evaluator.part]}
 
 
 def _chosen(settings: Settings, group: str) -> str | None:
@@ -239,10 +252,11 @@ def _report_if_finished(folder: RunFolder, config: Config, machine: Machine) -> 
 
 
 def _summary(folder: RunFolder, result: dict[str, Any]) -> str:
-    if result["test"] is None:
+    if result["role"] == "generator":
         return f"{folder.path}: generator trained for {result['steps']} steps in {result['seconds']:.0f} s"
+    part = evaluated_part(result)
     return (
-        f"{folder.path}: test accuracy {100 * result['test']['accuracy']:.2f} % on {result['num_test']} images "
+        f"{folder.path}: {part} accuracy {100 * result[part]['accuracy']:.2f} % on {result[f'num_{part}']} images "
         f"after {result['steps']} steps in {result['seconds']:.0f} s"
     )
 

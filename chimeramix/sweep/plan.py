@@ -18,6 +18,7 @@ from chimeramix.runs.state import STATES, RunStatus, read_state
 from chimeramix.sweep import slurm
 
 if TYPE_CHECKING:
+    from chimeramix.data.splits import Split
     from chimeramix.types import DataSource
 
 log = logging.getLogger(__name__)
@@ -78,7 +79,7 @@ def plan(sweep: Sweep) -> Plan:
             nothing += 1
             continue
         config = settings.config
-        data = json.dumps([config.dataset, config.machine.data_dir], sort_keys=True)
+        data = json.dumps([config.dataset, config.machine.data_dir, config.validation.asked], sort_keys=True)
         if data not in sources:  # reading the listing of a folder of images takes seconds
             source = build.source(config)
             sources[data] = source, source.facts(), build.class_sizes(source)
@@ -97,7 +98,8 @@ def plan(sweep: Sweep) -> Plan:
 
 def _check_counts(config: Config, role: str, class_sizes: Sequence[int]) -> None:
     """Raises `UserError` for more images than there are."""
-    from chimeramix.data.subset import check_counts
+    from chimeramix.data.subset import check_counts, check_split_size
+    from chimeramix.data.validation import check_extra, check_folds
     from chimeramix.runs import build
 
     uses_generator = role == "generator" or build.needs_generator(config)
@@ -106,7 +108,15 @@ def _check_counts(config: Config, role: str, class_sizes: Sequence[int]) -> None
         "procedure": config.procedure if role == "classifier" else None,
     }
     unlabelled = {group: values.get("unlabelled", 0) for group, values in groups.items() if values is not None}
-    check_counts(class_sizes, config.max_labels_per_class, unlabelled, config.dataset["name"])
+    name, per_class, held_out = config.dataset["name"], config.max_labels_per_class, config.validation
+    check_counts(class_sizes, per_class, unlabelled, name)
+    split: Split | None = build.part(config, "split")
+    if split is not None:
+        check_split_size(per_class, split.per_class)
+    if held_out.fold is not None:
+        check_folds(held_out.folds, per_class or min(class_sizes), f"a class of {name}")
+    if held_out.extra is not None:
+        check_extra(held_out.extra, min(class_sizes) - (per_class or min(class_sizes)), f"a class of {name}")
 
 
 _SHOWN = ("dataset=", "experiment=", "max_labels_per_class=", "seed=")  # in columns of their own

@@ -25,7 +25,7 @@ class ClassifierTraining:
     Attributes:
         model: `[B, 3, S, S]` to logits `[B, K]`.
         loss: `(logits [B, K] float32, targets [B, K]) -> scalar`; may have parameters of its own.
-        evaluator: the test set.
+        evaluator: the test set, or held-out images.
         evaluate_every: epochs between evaluations; 0 evaluates after the last epoch only. Those in between
             decide nothing: the last epoch's metrics are the result.
         folder: of the run, for tables and pictures.
@@ -69,14 +69,14 @@ class ClassifierTraining:
         evaluation = self.evaluator(self._evaluated())
         if last:
             self._write_tables(evaluation)
-        return {"test": evaluation.metrics()}
+        return {self.evaluator.part: evaluation.metrics()}
 
     def _evaluated(self) -> nn.Module:
         """The network that is evaluated."""
         return self.model
 
     def _write_tables(self, evaluation: Evaluation) -> None:
-        accuracy = f"test accuracy {100 * evaluation.accuracy:.2f} %"
+        accuracy = f"{self.evaluator.part} accuracy {100 * evaluation.accuracy:.2f} %"
         classes = self.evaluator.classes
         draw_confusion(evaluation.confusion, classes, self.folder / "confusion.png", accuracy)
 

@@ -108,12 +108,16 @@ class Evaluator:
     """A labelled set on which networks are evaluated.
 
     Attributes:
+        part: what the set is, `test` or `validation`; records name its metrics so.
+        positions: of the images in that part, or of held-out ones in the training part.
         images: `[M, 3, S, S]` uint8 on the machine's device.
         labels: `[M]` int64 on the same device.
         classes: names of the K classes.
         normalize: from uint8 pixels to what networks take.
     """
 
+    part: str
+    positions: Sequence[int]
     images: Tensor
     labels: Tensor
     classes: Sequence[str]

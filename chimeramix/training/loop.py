@@ -13,7 +13,7 @@ from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from chimeramix.data.loader import EpochLoader
-from chimeramix.errors import Interrupted, RunFailure, UserError
+from chimeramix.errors import Interrupted, Paused, RunFailure, UserError
 from chimeramix.files import read_json_lines
 from chimeramix.machine import Machine
 from chimeramix.streams import RunStreams
@@ -67,6 +67,7 @@ def fit(
     state: dict[str, Any] | None = None,
     progress: Callable[[int, int, dict[str, Any]], object] = lambda step, steps, last: None,
     stretch: Mapping[str, Any] | None = None,
+    stop_after: int | None = None,
 ) -> dict[str, Any]:
     """Trains to the last epoch, from the beginning or from a checkpoint's `state` on.
 
@@ -75,12 +76,14 @@ def fit(
     bits of an uninterrupted one. `progress` is called with the steps done, the total and the last epoch's record: at
     the start, after each epoch and with each checkpoint. `stretch` says what this process computes with;
     checkpoints hold the stretches of all processes so far, each with the steps that it went `from` and `to`.
+    `stop_after` is an epoch after which to save and end, unless it is the last.
 
     Returns:
         The last epoch's record, `seconds` replaced by those of the whole training, and all `stretches`.
 
     Raises:
         Interrupted: after a signal, the state saved.
+        Paused: after the epoch `stop_after`, the state saved.
         RunFailure: where a loss is no longer finite or a file can't be written.
         UserError: for a state that does not fit this program or device.
     """
@@ -136,7 +139,7 @@ def fit(
     with bar, logging_redirect_tqdm(), StopRequest() as stop, machine.own_stream():
         progress(done["step"], steps, done["last"])
         clock = saved = time.monotonic()
-        while done["epoch"] < training.epochs:
+        while done["epoch"] < min(stop_after or training.epochs, training.epochs):
             for index, labelled in training.loader.positions():
                 step(index, labelled)
                 training.advance(len(index))
@@ -164,7 +167,8 @@ def fit(
                 "images_per_second": round(done["epoch_samples"] / max(done["epoch_seconds"], 1e-9), 1),
                 **training.end_epoch(done["epoch"]),
             }
-            _check_finite(record.get("test", {}), folder, done["epoch"])
+            for evaluated in _evaluated(record).values():
+                _check_finite(evaluated, folder, done["epoch"])
             metrics.append(record)
             tracker.log(record)
             progress(done["step"], steps, record)
@@ -180,6 +184,8 @@ def fit(
         save()
         if stop.signal_number is not None:
             raise Interrupted(stop.signal_number)
+        if done["epoch"] < training.epochs:
+            raise Paused(done["epoch"])
     stretches = [each for each in done["stretches"] if each["to"] > each["from"]]
     return {**done["last"], "seconds": round(done["seconds"], 3), "stretches": stretches}
 
@@ -196,6 +202,11 @@ def steps_of(
     return RecordedSteps(step, streams, CudaGraphs()) if machine.records else step
 
 
+def _evaluated(record: dict[str, Any]) -> dict[str, dict[str, float]]:
+    """The metrics of the labelled sets that an epoch ended with, by name."""
+    return {name: value for name, value in record.items() if isinstance(value, dict)}
+
+
 def _check_finite(metrics: dict[str, float], folder: Path, epoch: int) -> None:
     if not all(math.isfinite(value) for value in metrics.values()):
         raise RunFailure(f"{folder}: a loss is no longer finite in epoch {epoch}: {metrics}")
@@ -203,10 +214,10 @@ def _check_finite(metrics: dict[str, float], folder: Path, epoch: int) -> None:
 
 def _describe(record: dict[str, Any], epochs: int) -> str:
     """One line: `epoch 10/200  loss 1.2345  test accuracy 56.7 %  12.3 s`."""
-    skipped = {"epoch", "step", "lr", "seconds", "images_per_second", "test"}
+    evaluated = _evaluated(record)
+    skipped = {"epoch", "step", "lr", "seconds", "images_per_second", *evaluated}
     parts = [f"epoch {record['epoch']}/{epochs}"]
     parts += [f"{name} {value:.4f}" for name, value in record.items() if name not in skipped]
-    if "test" in record:
-        parts.append(f"test accuracy {100 * record['test']['accuracy']:.2f} %")
+    parts += [f"{name} accuracy {100 * metrics['accuracy']:.2f} %" for name, metrics in evaluated.items()]
     parts.append(f"{record['seconds']:.1f} s")
     return "  ".join(parts)

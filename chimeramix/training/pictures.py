@@ -91,21 +91,25 @@ def draw_confusion(confusion: Tensor, classes: Sequence[str], path: Path, title:
 
 
 @_names_as_they_are()
-def draw_curves(records: Sequence[dict[str, Any]], path: Path, title: str) -> None:
-    """A classifier's accuracy and loss over epochs, from the records of `metrics.jsonl`."""
+def draw_curves(records: Sequence[dict[str, Any]], part: str, path: Path, title: str) -> None:
+    """A classifier's accuracy and loss over epochs, from the records of `metrics.jsonl`.
+
+    Args:
+        part: on which it was evaluated, `test` or `validation`.
+    """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 3.5), layout="constrained")
     left, right = figure.subplots(1, 2)
-    tested = [record for record in records if "test" in record]
-    epochs, tested_epochs = ([record["epoch"] for record in some] for some in (records, tested))
+    evaluated = [record for record in records if part in record]
+    epochs, evaluated_epochs = ([record["epoch"] for record in some] for some in (records, evaluated))
     left.plot(epochs, [100 * record["train_accuracy"] for record in records], label="training batches")
-    left.plot(tested_epochs, [100 * record["test"]["accuracy"] for record in tested], marker="o", label="test")
+    left.plot(evaluated_epochs, [100 * record[part]["accuracy"] for record in evaluated], marker="o", label=part)
     left.set(xlabel="epoch", ylabel="accuracy in %")
     left.grid(alpha=0.3)
     left.legend()
     right.plot(epochs, [record["loss"] for record in records], label="training batches")
-    right.plot(tested_epochs, [record["test"]["loss"] for record in tested], marker="o", label="test")
+    right.plot(evaluated_epochs, [record[part]["loss"] for record in evaluated], marker="o", label=part)
     right.set(xlabel="epoch", ylabel="cross entropy in nats")
     right.grid(alpha=0.3)
     right.legend()

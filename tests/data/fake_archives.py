@@ -69,7 +69,7 @@ def publish_cifar(base: type[cifar.CIFAR10], store: Path) -> type[cifar.CIFAR10]
     return type(base.__name__, (base,), {"changes": base.changes | changes})
 
 
-def publish_stl10(store: Path) -> type[stl10.STL10]:
+def publish_stl10(store: Path, folds: bytes = b"") -> type[stl10.STL10]:
     column_major = STL_PIXELS.transpose(0, 1, 3, 2)
     one_based = np.array(STL_LABELS, dtype=np.uint8) + 1
     files = {
@@ -78,6 +78,7 @@ def publish_stl10(store: Path) -> type[stl10.STL10]:
         "unlabeled_X.bin": b"not wanted",
         "test_X.bin": column_major[1:].tobytes(),
         "test_y.bin": one_based[1:].tobytes(),
+        "fold_indices.txt": folds,
     }
     changes = {
         "tgz_md5": write_archive(store / "stl10_binary.tar.gz", "stl10_binary", files),

@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from chimeramix.data import cifar, stl10
+from chimeramix.errors import UserError
 from chimeramix.types import DataSource
 from tests.data.fake_archives import HALF, LABELS, PIXELS, STL_LABELS, STL_PIXELS, publish_cifar, publish_stl10
 
@@ -38,6 +39,22 @@ def test_cifar(base, store, data_dir):
 def test_cifar_resizes(store, data_dir):
     source = publish_cifar(cifar.CIFAR10, store)("c", 64, HALF, HALF, data_dir=str(data_dir), mirror=str(store))
     assert source.train().read([1]).shape == (1, 3, 64, 64)
+
+
+def test_the_test_files_may_be_missing(store, data_dir):
+    """Where no test set is read: one machine may not have it, or nobody may see it yet."""
+    source_class = publish_cifar(cifar.CIFAR10, store)
+    source_class("c", 32, HALF, HALF, data_dir=str(data_dir), mirror=str(store)).prepare()
+    (archive,) = data_dir.glob("*.tar.gz")
+    archive.unlink()
+    (test,) = data_dir.rglob("test_batch")
+    test.unlink()
+
+    source = source_class("c", 32, HALF, HALF, str(data_dir), str(data_dir / "nothing"), needs_test=False)
+    assert source.train().labels.tolist() == LABELS[:4]
+    source = source_class("c", 32, HALF, HALF, str(data_dir), str(data_dir / "nothing"))
+    with pytest.raises(UserError, match="cifar-10-python.tar.gz is missing"):
+        source.train()
 
 
 def test_stl10(store, data_dir):

@@ -39,6 +39,12 @@ BOTH = [  # the generator depends on it, and so does the classifier that uses th
     "generator.schedule.factor=0.5",
     "generator.seed=1",
     "published=true",
+    "validation.fold=1",
+    "validation.fold=1 validation.folds=3",
+    "validation.fold=1 validation.seed=1",
+    "validation.extra=3",
+    "split=gem",
+    "split=gem validation.published=true",
 ]
 CLASSIFIER = [
     "recipe.epochs=3",
@@ -79,6 +85,8 @@ NEITHER = [
     "monitor.evaluate_every=1",
     "monitor.pictures_every=1",
     "monitor.checkpoint_seconds=1",
+    "monitor.stop_after=1",
+    "tuned=by_hand",
     "monitor.keep_checkpoint=false",
     "sweep.pack=2",
     "wandb.mode=offline",
@@ -113,14 +121,14 @@ def keys_of(schema: type, prefix: str = "") -> Iterator[str]:
 
 def test_every_key_is_spoken_of() -> None:
     """A new key belongs into one of the lists above."""
-    spoken_of = [word.split("=")[0] for word in BOTH + CLASSIFIER + NEITHER]
+    spoken_of = [part.split("=")[0] for words in BOTH + CLASSIFIER + NEITHER for part in words.split()]
     missing = [key for key in keys_of(Config) if not any(f"{word}.".startswith(f"{key}.") for word in spoken_of)]
     assert not missing
 
 
 @pytest.mark.parametrize("word", BOTH)
 def test_generator_and_classifier_depend_on(word: str, usual: tuple[str, str]) -> None:
-    classifier, generator = identities(word)
+    classifier, generator = identities(*word.split())
     assert classifier != usual[0]
     assert generator != usual[1]
 

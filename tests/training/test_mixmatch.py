@@ -36,7 +36,7 @@ def views(count: int, seed: int) -> Views:
 def made(model: nn.Module, tmp_path: Path, rate: float = 0.1, **settings: Any) -> MixMatchTraining:
     loader = EpochLoader(views(12, 0), 6, 1, RandomStream(1))
     optimisation = Optimisation(model.parameters(), partial(torch.optim.SGD, lr=rate), Constant(), 10, CPU)
-    nothing = Evaluator(torch.zeros(0), torch.zeros(0), ["a", "b", "c", "d"], lambda images: images, CPU)
+    nothing = Evaluator("test", [], torch.zeros(0), torch.zeros(0), ["a", "b", "c", "d"], lambda images: images, CPU)
     return MixMatchTraining(
         model=model,
         mixer=Identity(4),

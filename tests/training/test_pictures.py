@@ -20,7 +20,7 @@ from chimeramix.training.pictures import draw_columns, draw_confusion, draw_curv
 def test_any_name_can_be_drawn(name, tmp_path):
     record = {"epoch": 1, "train_accuracy": 0.5, "loss": 1.0, "test": {"accuracy": 0.5, "loss": 1.0}}
     draw_confusion(torch.eye(2), [name, "dog"], tmp_path / "confusion.png", name)
-    draw_curves([record], tmp_path / "curves.png", name)
+    draw_curves([record], "test", tmp_path / "curves.png", name)
     draw_columns({name: torch.zeros(1, 3, 8, 8)}, tmp_path / "columns.png", name)
     for path in tmp_path.iterdir():
         with Image.open(path) as picture:
