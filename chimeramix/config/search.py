@@ -186,7 +186,9 @@ def _range(value: RangeSweep, key: str, start: str, word: str, log: bool) -> Axi
     whole = all(isinstance(each, int) for each in (first, value.stop, step))
     count = math.ceil(_exact((value.stop - first) / step))  # STOP is not part of it
     if count < 1:
-        raise UserError(f"{word}: an empty range; write range(START,STOP,STEP) from START up to STOP, which is left out")
+        raise UserError(
+            f"{word}: an empty range; write range(START,STOP,STEP) from START up to STOP, which is left out"
+        )
     last = first + (count - 1) * step
     low, high = sorted((first, last) if whole else (_exact(first), _exact(last)))
     if log and (not whole or abs(step) != 1):

@@ -88,7 +88,10 @@ def _combinations(overrides: list[Override]) -> list[list[str]]:
     axes = []
     for override in overrides:
         if override.is_sweep_override() and not override.is_discrete_sweep():
-            raise UserError(f"{override.input_line}: a sweep needs a list or range(START,STOP), no interval")
+            raise UserError(
+                f"{override.input_line}: a sweep needs a list or range(START,STOP); for an interval use "
+                "chimeramix tune train_classifier.py ... in place of --multirun"
+            )
         if override.is_sweep_override():
             axes.append([f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()])
         else:

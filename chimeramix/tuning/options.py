@@ -1,10 +1,14 @@
 """What `chimeramix tune` was asked for."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from chimeramix.config.schema import Config
 from chimeramix.errors import UserError
 from chimeramix.terminal import counted
+
+if TYPE_CHECKING:
+    from chimeramix.config.schema import Config
 
 METRICS = ("accuracy", "top5", "macro_accuracy", "loss")
 STOPS = ("none", "epochs", "folds")
@@ -16,8 +20,9 @@ class Options:
 
     Attributes:
         trials: of the study in all, those of earlier calls included; whole generations are done.
-        folds: into how many parts the drawn subset is cut; each part is held out once. None where the command's own
-            words say what is held out (`validation.published`, `validation.extra`).
+        folds: into how many parts the drawn subset is cut; each part is held out once. None for 3, or for what the
+            command's own words hold out.
+        held_out: those words, `validation.published=true` or `validation.extra=N`.
         repeats: how many times it is cut, each time otherwise.
         seeds: of each run.
         at_once: trials of a generation, which know nothing of each other.
@@ -27,7 +32,8 @@ class Options:
     """
 
     trials: int = 20
-    folds: int | None = 3
+    folds: int | None = None
+    held_out: str = ""
     repeats: int = 1
     seeds: int = 1
     at_once: int = 4
@@ -56,19 +62,18 @@ class Options:
                 raise UserError(f"{name} {value}: must be at least 1")
         if self.folds is not None and self.folds < 2:
             raise UserError(f"--folds {self.folds}: must be at least 2, one to hold out and one to train on")
-        if self.stop == "folds" and self.parts < 2:
+        if self.held_out and self.stop == "folds" and self.parts < 2:
             raise UserError("--stop folds: there is one held-out part only; take --repeats 3 or --stop epochs")
 
-    def check_size(self, config: Config, class_sizes: list[int] | None) -> None:
+    def check_size(self, config: "Config", class_sizes: Sequence[int] | None) -> None:
         """Raises `UserError` where the smallest class has too few images to hold one out in each fold.
 
         Args:
-            class_sizes: of the training part, where they are known.
+            class_sizes: of the training part, where they count and are known.
         """
-        known = [size for size in (config.max_labels_per_class, min(class_sizes or [0])) if size]
-        if self.folds is None or not known or min(known) >= self.folds:
+        size = config.max_labels_per_class or min(class_sizes or [0])
+        if self.folds is None or not size or size >= self.folds:
             return
-        size = min(known)
         images = counted(size, "image")
         fewer = f"--folds {size} --repeats 2, or " if size > 1 else ""
         raise UserError(
@@ -76,13 +81,32 @@ class Options:
             f"larger number, max_labels_per_class=20 --for max_labels_per_class={size}"
         )
 
-    def held_out(self, words: list[str]) -> str:
-        """In words, for tables and records."""
-        if self.folds is None:
-            given = [word for word in words if word.lstrip("+").startswith("validation.")]
-            return " ".join(given)
+    def describe_parts(self) -> str:
+        """What is held out, for tables and records."""
+        if self.held_out:
+            drawn = f", drawn {self.repeats} times" if self.repeats > 1 else ""
+            return f"{self.held_out}{drawn}"
         repeats = f", cut {self.repeats} times" if self.repeats > 1 else ""
         return f"{self.folds} folds of the drawn images{repeats}"
+
+    def typed(self) -> list[str]:
+        """As in the command that repeats the study."""
+        folds = {} if self.folds is None else {"--folds": self.folds}
+        given: dict[str, object] = {"--trials": self.trials, **folds, "--repeats": self.repeats, "--seeds": self.seeds}
+        given |= {"--at-once": self.at_once, "--stop": self.stop, "--metric": self.metric}
+        usual: dict[str, object] = {"--repeats": 1, "--seeds": 1, "--stop": "none", "--metric": "accuracy"}
+        words = [[name, str(value)] for name, value in given.items() if usual.get(name) != value]
+        return [word for pair in [*words, *(["--for", each] for each in self.overrides)] for word in pair]
+
+    def held_out_words(self) -> list[list[str]]:
+        """The overrides that hold out each part; the folds of a cut stand together."""
+        if self.folds is None:
+            return [[f"validation.seed={repeat}"] for repeat in range(self.repeats)] if self.repeats > 1 else [[]]
+        return [
+            [f"validation.fold={fold}", f"validation.folds={self.folds}", f"validation.seed={repeat}"]
+            for repeat in range(self.repeats)
+            for fold in range(self.folds)
+        ]
 
     def identifying(self) -> dict[str, object]:
         """What makes another study of the same settings and space. More trials go on with the same one."""

@@ -24,11 +24,13 @@ class Rung:
         step: by which the rung is known: epochs, or held-out parts.
         epoch: after which its runs stop for now; None: they go to the end.
         parts: how many of the held-out parts are looked at.
+        every: epochs between evaluations, which must meet the rungs; None: as the command says.
     """
 
     step: int
     epoch: int | None
     parts: int
+    every: int | None = None
 
 
 def rungs_of(stop: str, epochs: int, parts: int) -> list[Rung]:
@@ -38,7 +40,7 @@ def rungs_of(stop: str, epochs: int, parts: int) -> list[Rung]:
             raise ValueError(f"epochs={epochs}: too few to stop a trial between two")
         first = max(1, round(epochs / ETA**2))
         stops = [epoch for epoch in (first, first * ETA) if epoch < epochs]
-        return [*(Rung(epoch, epoch, parts) for epoch in stops), Rung(epochs, None, parts)]
+        return [*(Rung(epoch, epoch, parts, first) for epoch in stops), Rung(epochs, None, parts, first)]
     if stop == "folds":
         return [Rung(1, None, 1), Rung(parts, None, parts)]
     return [Rung(epochs, None, parts)]

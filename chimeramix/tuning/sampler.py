@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from chimeramix.config.search import Axis
 from chimeramix.errors import UserError
@@ -72,7 +72,10 @@ def importances(axes: Sequence[Axis], trials: Sequence[Trial], maximise: bool) -
         study.add_trials([_frozen(axes, trial) for trial in trials])
         # Of the better quarter: the default, a tenth, would be two of twenty.
         evaluator = optuna.importance.PedAnovaImportanceEvaluator(target_quantile=0.25)
-        return {key: float(share) for key, share in optuna.importance.get_param_importances(study, evaluator=evaluator).items()}
+        return {
+            key: float(share)
+            for key, share in optuna.importance.get_param_importances(study, evaluator=evaluator).items()
+        }
 
 
 def write_journal(path: Path, name: str, axes: Sequence[Axis], trials: Sequence[Trial], maximise: bool) -> None:
@@ -111,7 +114,7 @@ def _open(path: Path, name: str, maximise: bool) -> "Study":
     return optuna.create_study(storage=storage, study_name=name, direction=_direction(maximise), load_if_exists=True)
 
 
-def _direction(maximise: bool) -> str:
+def _direction(maximise: bool) -> Literal["maximize", "minimize"]:
     return "maximize" if maximise else "minimize"
 
 

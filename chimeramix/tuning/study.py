@@ -6,7 +6,7 @@ generation in flight: that is asked for again, with the same values, and its run
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,6 +18,7 @@ from chimeramix import __version__
 from chimeramix.config.search import Axis
 from chimeramix.errors import RunFailure, UserError
 from chimeramix.files import write_json
+from chimeramix.tuning.rungs import Rung
 from chimeramix.tuning.sampler import ask, write_journal
 from chimeramix.tuning.trials import Runner, Trial, Values, best_of, do_generation
 
@@ -88,7 +89,7 @@ class Study:
         write_json(self.record, content)
         write_journal(self.folder / "study.journal", self.folder.name, self.axes, trials, self.maximise)
 
-    def budget(self, trials: int) -> "Study":
+    def with_budget(self, trials: int) -> "Study":
         return replace(self, about={**self.about, "budget": {**self.about.get("budget", {}), "trials": trials}})
 
     @contextmanager
@@ -119,3 +120,27 @@ def identity_of_study(spec: dict[str, Any]) -> str:
     """12 hexadecimal digits, as those of runs."""
     text = json.dumps(spec, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def search_on(
+    study: Study, wanted: int, rungs: Sequence[Rung], run: Runner, ended: Callable[[Trial, list[Trial]], object]
+) -> list[Trial]:
+    """Does generations until a study has as many trials as wanted; each is recorded as a whole.
+
+    Args:
+        ended: called with each trial that ends and all trials so far, in the order of their numbers.
+
+    Returns:
+        All trials.
+    """
+    study = study.with_budget(wanted)
+    trials = study.trials()
+    study.write(trials)
+    while len(trials) < wanted:
+        asked = study.next_values(trials)
+        done = do_generation(len(trials), asked, rungs, trials, run, study.maximise)
+        study.write([*trials, *done])
+        for trial in done:
+            trials = [*trials, trial]
+            ended(trial, trials)
+    return trials
