@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 _STARTUP = 10  # trials drawn at random before anything is learnt from them; Optuna's default
+_TRIES = 20  # to draw values that are new, of few choices
 _FEWEST = 8  # complete trials of which the keys' importance says anything
 
 
@@ -40,24 +41,41 @@ def check_installed() -> str:
     return str(optuna.__version__)
 
 
-def ask(axes: Sequence[Axis], trials: Sequence[Trial], count: int, seed: int, maximise: bool) -> list[Values]:
-    """The values of the next generation's trials.
+def ask(
+    axes: Sequence[Axis],
+    trials: Sequence[Trial],
+    count: int,
+    seed: int,
+    maximise: bool,
+    own: Values | None = None,
+) -> list[Values]:
+    """The values of the next generation's trials; none that were tried before, as long as others turn up.
 
     Args:
         trials: all of the earlier generations, in their order.
         seed: of the study; each generation has one of its own.
+        own: a trial of this generation whose values are known without asking.
     """
     with _quiet():
         import optuna
 
-        own = hashlib.sha256(f"{seed} {len(trials)}".encode()).digest()
+        digest = hashlib.sha256(f"{seed} {len(trials)}".encode()).digest()
         sampler = optuna.samplers.TPESampler(
-            n_startup_trials=_STARTUP, multivariate=True, constant_liar=True, seed=int.from_bytes(own[:4], "big")
+            n_startup_trials=_STARTUP, multivariate=True, constant_liar=True, seed=int.from_bytes(digest[:4], "big")
         )
         study = optuna.create_study(direction=_direction(maximise), sampler=sampler)
         study.add_trials([_frozen(axes, trial, failed_is_worst=True) for trial in trials])
-        drawn = [study.ask(_distributions(axes)).params for _ in range(count)]
-    return [{axis.key: axis.snap(params[axis.key]) for axis in axes} for params in drawn]
+        known = [trial.values for trial in trials] + ([own] if own else [])
+        drawn: list[Values] = []
+        for _ in range(count):
+            for _ in range(_TRIES):
+                params = study.ask(_distributions(axes)).params
+                values = {axis.key: axis.snap(params[axis.key]) for axis in axes}
+                if values not in known:
+                    break
+            known.append(values)
+            drawn.append(values)
+    return drawn
 
 
 def importances(axes: Sequence[Axis], trials: Sequence[Trial], maximise: bool) -> dict[str, float]:

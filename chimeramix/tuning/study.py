@@ -72,8 +72,9 @@ class Study:
 
     def next_values(self, trials: Sequence[Trial]) -> list[Values]:
         """Of the next generation."""
-        first = [self.own] if self.own is not None and not trials else []
-        return [*first, *ask(self.axes, trials, self.at_once - len(first), self.seed, self.maximise)]
+        own = None if trials else self.own
+        first = [own] if own else []
+        return [*first, *ask(self.axes, trials, self.at_once - len(first), self.seed, self.maximise, own)]
 
     def write(self, trials: Sequence[Trial]) -> None:
         """Raises `RunFailure` where a file can't be written."""

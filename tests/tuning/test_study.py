@@ -159,6 +159,23 @@ def test_another_seed_is_another_search(tmp_path):
     assert first != other
 
 
+def test_few_choices_are_each_tried_once(tmp_path):
+    axes = [
+        Axis("width", "width", "width=range(1,4)", "int", 1, 3, step=1),
+        Axis("mixer", "mixer", "mixer=a,b", "choice", choices=("a", "b")),
+    ]
+    study = study_in(tmp_path, axes=axes, at_once=3, own={"width": 2, "mixer": "a"})
+    study.folder.mkdir()
+
+    def widths(trials, rung):
+        return {number: [Outcome("", "", 0, 0, values["width"] / 10, 1)] for number, values in trials.items()}
+
+    trials = search(study, 6, widths, [Rung(9, None, 1)])
+    assert trials[0].values == {"width": 2, "mixer": "a"}
+    assert len({tuple(trial.values.values()) for trial in trials}) == 6
+    assert len(search(study, 9, widths, [Rung(9, None, 1)])) == 9  # there is nothing new, and that is no error
+
+
 def test_optuna_reads_the_states(undisturbed):
     record, journal = undisturbed
     trials = json.loads(record)["trials"]

@@ -186,7 +186,7 @@ def test_a_run_that_diverges_is_a_failed_trial(tmp_path, capsys):
     runs = tmp_path / "runs"
     own = [word for word in TINY if not word.startswith(("optimizer.lr", "augment"))]
     words = [*own, "optimizer.lr=choice(0.05,1e30)", "hydra/launcher=basic", f"machine.runs_dir={runs}"]
-    assert main(["tune", "--trials=3", "--folds=2", "--at-once=3", *words]) == 0
+    assert main(["tune", "--trials=2", "--folds=2", "--at-once=2", *words]) == 0
     _, content = study_in(runs)
     failed = [trial for trial in content["trials"] if trial["state"] == "failed"]
     assert failed
