@@ -36,7 +36,12 @@ def main(arguments: list[str] | None = None) -> int:
         default="terminal",
         help="of the tables; csv: a line per result, runs-csv: a line per run (default: %(default)s)",
     )
-    report.add_argument("--metric", choices=METRICS, default="accuracy", help="of the test set (default: %(default)s)")
+    report.add_argument(
+        "--metric",
+        choices=METRICS,
+        default="accuracy",
+        help="of the test set or the held-out images (default: %(default)s)",
+    )
     report.add_argument(
         "--compare",
         nargs=2,
@@ -135,14 +140,12 @@ def _prepare(dataset: str, overrides: list[str], config_dir: str | None) -> None
     config = compose_settings("classifier", [f"+dataset={dataset}", *overrides], config_dir).config
     source = build.source(config)
     source.prepare()
-    train, test = source.train(), source.test()
+    train = source.train()
     split: Split | None = build.part(config, "split")
     if split is not None:
         split.choose(source, train)  # fetches what the split needs
-    print(
-        f"{dataset} is ready: {len(train.classes)} classes, {len(train.labels)} training and "
-        f"{len(test.labels)} test images"
-    )
+    test = "no" if config.validation.asked else len(source.test().labels)
+    print(f"{dataset} is ready: {len(train.classes)} classes, {len(train.labels)} training and {test} test images")
 
 
 def _status(runs: Path, words: list[str]) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from chimeramix.data.resize import resize
 from chimeramix.data.splits import Split
-from chimeramix.data.validation import Cut
+from chimeramix.data.validation import Cut, check_extra
 from chimeramix.errors import UserError
 from chimeramix.streams import derive_seed
 from chimeramix.terminal import counted
@@ -185,20 +185,25 @@ def check_split_size(samples_per_class: int | None, per_class: int) -> None:
 
 
 def check_counts(
-    sizes: Sequence[int], samples_per_class: int | None, unlabelled: Mapping[str, int], dataset: str
+    sizes: Sequence[int], samples_per_class: int | None, extra: int, unlabelled: Mapping[str, int], dataset: str
 ) -> None:
     """Checks before anything is read that a data set has the images that a run asks for.
 
     Args:
         sizes: training images of each class.
+        extra: images of each class that are held out beside the subset.
         unlabelled: how many images without labels each group of the configuration asks for.
         dataset: its name, for the message.
 
     Raises:
         UserError: where there are not so many.
     """
-    _check_labelled(samples_per_class, min(sizes), f"a class of {dataset}")
+    smallest = f"a class of {dataset}"
+    _check_labelled(samples_per_class, min(sizes), smallest)
     labelled = sum(sizes if samples_per_class is None else [samples_per_class] * len(sizes))
+    if extra:
+        check_extra(extra, min(sizes) - (samples_per_class or min(sizes)), smallest)
+        labelled += extra * len(sizes)
     for group, count in unlabelled.items():
         _check_unlabelled(count, sum(sizes) - labelled, group)
 

@@ -10,7 +10,7 @@ from chimeramix.report.results import Result
 
 @dataclass(frozen=True)
 class Comparison:
-    """The mean of the differences first − second over the runs with the same seed and split seed.
+    """The mean of the differences first − second over the runs with the same draw.
 
     Attributes:
         pairs: number of those.
@@ -36,14 +36,17 @@ def compare(results: list[Result], first: str, second: str) -> list[Comparison]:
     for name in (first, second):
         if name not in names:
             raise UserError(f"--compare: {name!r} is not in the table; its methods are: {'; '.join(names)}")
-    found = {(result.dataset, result.model, result.samples_per_class, result.method): result for result in results}
+    found = {
+        (result.dataset, result.model, result.part, result.samples_per_class, result.method): result
+        for result in results
+    }
     comparisons = []
-    for (dataset, model, size, name), result in found.items():
-        other = found.get((dataset, model, size, second))
+    for (dataset, model, part, size, name), result in found.items():
+        other = found.get((dataset, model, part, size, second))
         if name != first or other is None:
             continue
         differences = [
-            run.score - other.runs[seeds].score for seeds, run in sorted(result.runs.items()) if seeds in other.runs
+            run.score - other.runs[draw].score for draw, run in sorted(result.runs.items()) if draw in other.runs
         ]
         if differences:
             comparisons.append(

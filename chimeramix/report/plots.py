@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from chimeramix.errors import UserError
 from chimeramix.files import read_json_lines
-from chimeramix.report.results import FinishedRun, Result, by_data_set_and_model
-from chimeramix.report.tables import legends
+from chimeramix.report.results import FinishedRun, Result, by_table
+from chimeramix.report.tables import draws_name, legends
 from chimeramix.runs.spec import size_name, size_order
 
 if TYPE_CHECKING:
@@ -33,8 +33,9 @@ def draw_plots(results: list[Result], folder: Path, metric: str) -> list[Path]:
     files = []
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for (dataset, model), group in by_data_set_and_model(results).items():
+        for (dataset, model, part), group in by_table(results).items():
             name, title = _file_name(f"{dataset}-{model}"), f"{dataset}, {model}"
+            name += "-validation" if part == "validation" else ""
             files += _save(_over_samples(group, title, metric), folder / f"{name}-{metric}")
             for size in sorted({result.samples_per_class for result in group}, key=size_order):
                 chosen = [result for result in group if result.samples_per_class == size]
@@ -67,19 +68,21 @@ def _over_samples(results: list[Result], title: str, metric: str) -> "Figure":
     axis.set_xticks(range(len(sizes)), labels=[size_name(size) for size in sizes])
     axis.set_xlim(-0.4, len(sizes) - 0.6)
     most = max(len(result.runs) for result in results)
-    bars = "" if most == 1 else f", mean ± std over {most} seeds"
-    axis.set(xlabel="samples per class", ylabel=f"test {metric.replace('_', ' ')} in %{bars}")
+    bars = "" if most == 1 else f", mean ± std over {most} {draws_name(results[0].part)}"
+    axis.set(xlabel="samples per class", ylabel=f"{results[0].part} {metric.replace('_', ' ')} in %{bars}")
     _finish(figure, axis, title, results)
     return figure
 
 
 def _training_curves(results: list[Result], title: str) -> "Figure":
-    """Mean over seeds of the training loss, the training accuracy, and the test accuracy where it was measured."""
+    """Mean over runs of the training loss, the training accuracy, and the accuracy on test or held-out images where it
+    was measured."""
+    part = results[0].part
     figure, axes = _figure(14, len(results), panels=3)
     panels: list[tuple[str, Callable[[dict[str, Any]], float | None]]] = [
         ("training loss", lambda record: record.get("loss")),
         ("training accuracy in %", lambda record: _percent(record.get("train_accuracy"))),
-        ("test accuracy in %", lambda record: _percent((record.get("test") or {}).get("accuracy"))),
+        (f"{part} accuracy in %", lambda record: _percent((record.get(part) or {}).get("accuracy"))),
     ]
     for position, result in enumerate(results):
         histories = [_read_metrics(run) for run in result.runs.values()]

@@ -9,6 +9,7 @@ from chimeramix.report.labels import differing_keys, flat, shown
 from chimeramix.report.papers import Figures
 from chimeramix.report.results import METRICS, Result, is_best
 from chimeramix.report.tables import figure_of, is_inside
+from chimeramix.runs.record import metrics_of
 from chimeramix.runs.spec import size_name
 from chimeramix.terminal import Table, Text
 
@@ -23,9 +24,12 @@ _LATEX = {
 }
 _COLUMNS = (
     *("dataset", "model", "method", "samples_per_class", "mean", "std", "seeds", "best"),
-    *("paper_mean", "paper_std", "difference", "inside", "paper", "settings"),
+    *("paper_mean", "paper_std", "difference", "inside", "paper", "settings", "part"),
 )
-_RUN_COLUMNS = ("identity", "folder", "dataset", "model", "method", "samples_per_class", "seed", "split_seed")
+_RUN_COLUMNS = (
+    *("identity", "folder", "dataset", "model", "method", "samples_per_class", "seed", "split_seed"),
+    *("part", "split", "fold", "validation_seed"),
+)
 _SIGNED = re.compile(r"\[?[+-]\d+\.\d+(, [+-]\d+\.\d+\])?")  # a hyphen for a minus won't do in print
 
 
@@ -97,7 +101,7 @@ def results_csv(results: list[Result], figures: Figures) -> str:
             row += [figure.mean, figure.std, difference, is_inside(result, figure), figure.source]
         else:
             row += [None] * 5
-        row.append(_settings(result))
+        row += [_settings(result), result.part]
         writer.writerow(["" if value is None else value for value in row])
     return target.getvalue()
 
@@ -109,7 +113,7 @@ def runs_csv(results: list[Result], settings: dict[str, dict[str, Any]]) -> str:
         settings: the configurations that `FinishedRun.settings` names.
     """
     pairs = [(result, run) for result in results for run in result.runs.values()]
-    metrics = list(dict.fromkeys(metric for _, run in pairs for metric in run.record["test"]))
+    metrics = list(dict.fromkeys(metric for _, run in pairs for metric in metrics_of(run.record)))
     flat_settings = {identity: dict(flat(settings[identity])) for identity in {run.settings for _, run in pairs}}
     differing = differing_keys(flat_settings.values())
     target = io.StringIO()
@@ -117,10 +121,11 @@ def runs_csv(results: list[Result], settings: dict[str, dict[str, Any]]) -> str:
     writer.writerow([*_RUN_COLUMNS, *metrics, *differing])
     for result, run in sorted(pairs, key=lambda pair: str(pair[1].folder)):
         names = [result.dataset, result.model, result.method, size_name(result.samples_per_class)]
-        scores = [_in_percent(metric, run.record["test"].get(metric)) for metric in metrics]
+        scores = [_in_percent(metric, metrics_of(run.record).get(metric)) for metric in metrics]
         own = flat_settings[run.settings]
         values = [shown(key, own[key])[1] if key in own else "" for key in differing]
-        writer.writerow([run.identity, run.folder, *names, run.seed, run.split_seed, *scores, *values])
+        draw = ["" if value < 0 else value for value in run.draw]
+        writer.writerow([run.identity, run.folder, *names, *draw[:2], run.part, *draw[2:], *scores, *values])
     return target.getvalue()
 
 

@@ -1,4 +1,4 @@
-"""Finished classifier runs, grouped over their seeds."""
+"""Finished classifier runs, grouped over their seeds and folds."""
 
 import json
 import logging
@@ -8,19 +8,56 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from chimeramix.errors import RunFailure, UserError
 from chimeramix.report.labels import DataSet, Label, data_set_labels, flat, variant_labels
-from chimeramix.runs.record import DamagedRecord, FoundRun, Record, find_runs, read_record, read_spec, without_copies
+from chimeramix.runs.record import (
+    DamagedRecord,
+    FoundRun,
+    Record,
+    evaluated_part,
+    find_runs,
+    metrics_of,
+    read_record,
+    read_spec,
+    without_copies,
+)
 from chimeramix.runs.spec import identity_of, size_order
 
 log = logging.getLogger(__name__)
 
 METRICS = ("accuracy", "top5", "macro_accuracy")
 
-_SEEDS = ("seed", "split_seed")
 _POLICIES = {"autoaugment": "AutoAugment", "trivialaugment": "TrivialAugment"}
+
+
+class Draw(NamedTuple):
+    """What tells the runs of one result apart: its seeds, and which images it learns from and is evaluated on.
+
+    Attributes:
+        split: number of the published split; -1 for a drawn one.
+        fold: that was held out; -1 for none.
+        cut_seed: `validation.seed`; -1 where nothing depends on it.
+    """
+
+    seed: int
+    split_seed: int
+    split: int = -1
+    fold: int = -1
+    cut_seed: int = -1
+
+    @classmethod
+    def of(cls, record: Record) -> "Draw":
+        split, validation = record.spec.get("split") or {}, record.spec.get("validation") or {}
+        fold = validation.get("fold")
+        return cls(
+            record.result["seed"],
+            record.result["split_seed"],
+            split.get("number", -1),
+            -1 if fold is None else fold,
+            validation.get("seed", -1),
+        )
 
 
 @dataclass(frozen=True)
@@ -31,9 +68,10 @@ class FinishedRun:
         dataset: `dataset.name`.
         samples_per_class: None for all.
         name: the method, with what was added to the standard augmentation.
-        score: the metric of the last epoch's weights on the whole test set, in percent.
+        part: on which it was evaluated, `test` or `validation` (images that were held out).
+        score: the metric of the last epoch's weights on that whole part, in percent.
         record: the content of `result.json`.
-        settings: identity of its configuration and precision, without seeds and samples per class.
+        settings: identity of its configuration and precision, without its draw and samples per class.
         identity: of the run.
     """
 
@@ -42,12 +80,20 @@ class FinishedRun:
     model: str
     samples_per_class: int | None
     name: str
-    seed: int
-    split_seed: int
+    draw: Draw
+    part: str
     score: float
     record: dict[str, Any]
     settings: str
     identity: str
+
+    @property
+    def seed(self) -> int:
+        return self.draw.seed
+
+    @property
+    def split_seed(self) -> int:
+        return self.draw.split_seed
 
 
 @dataclass(frozen=True)
@@ -68,21 +114,22 @@ class Store:
 
 @dataclass(frozen=True)
 class Result:
-    """What a method reached: runs that differ in their seeds only.
+    """What a method reached: runs that differ in their draws only.
 
     Attributes:
         data_set: the images' label.
+        part: on which the runs were evaluated; figures of `test` and `validation` are never averaged.
         variant: the method's label, which tells it apart where the same data set has several variants of it.
         name: the method's, without that.
-        runs: by (seed, split seed).
     """
 
     data_set: Label
+    part: str
     model: str
     samples_per_class: int | None
     variant: Label
     name: str
-    runs: dict[tuple[int, int], FinishedRun] = field(default_factory=dict)
+    runs: dict[Draw, FinishedRun] = field(default_factory=dict)
 
     @property
     def dataset(self) -> str:
@@ -146,7 +193,7 @@ def read_store(folder: Path, metric: str = "accuracy") -> Store:
         except DamagedRecord as error:
             damaged.append(str(error))
             continue
-        common = {**_seedless(record.spec), "generator": None if generator is None else known[generator]}
+        common = {**_common(record.spec), "generator": None if generator is None else known[generator]}
         common["machine"] = {"precision": record.precision}  # runs of another one are not averaged with these
         text = json.dumps(common, sort_keys=True)
         if text not in identities:  # computing them takes a third of the report
@@ -161,36 +208,38 @@ def read_store(folder: Path, metric: str = "accuracy") -> Store:
 
 
 def summarise(store: Store) -> list[Result]:
-    """Groups runs over their seeds, sorted by data set, model, samples per class and then mean."""
+    """Groups runs over their draws, sorted by data set, model, part, samples per class and then mean."""
     data_set_of: dict[tuple[str, str], DataSet] = {}
-    trained_on: dict[DataSet, Path] = {}
-    methods: dict[tuple[DataSet, str], dict[str, list[FinishedRun]]] = defaultdict(lambda: defaultdict(list))
+    # What is known of a folder's images depends on the part: a run that validates does not look at its test images.
+    trained_on: dict[str, dict[DataSet, Path]] = defaultdict(dict)
+    methods: dict[tuple[DataSet, str, str], dict[str, list[FinishedRun]]] = defaultdict(lambda: defaultdict(list))
     for run in store.runs:
         key = run.dataset, run.settings
         if key not in data_set_of:
             data_set_of[key] = DataSet.of(run.dataset, store.settings[run.settings])
-            trained_on.setdefault(data_set_of[key], run.folder)
-        methods[data_set_of[key], run.model][run.name].append(run)
-    labels = data_set_labels(trained_on)
+        trained_on[run.part].setdefault(data_set_of[key], run.folder)
+        methods[data_set_of[key], run.model, run.part][run.name].append(run)
+    labels = {part: data_set_labels(found) for part, found in trained_on.items()}
     flat_settings = {identity: dict(flat(settings)) for identity, settings in store.settings.items()}
     results: dict[tuple[Any, ...], Result] = {}
-    for (data_set, model), named in methods.items():
+    for (data_set, model, part), named in methods.items():
         for name, runs in named.items():
             used = {run.settings: flat_settings[run.settings] for run in runs}
             variants = variant_labels(name, used, _one_per_size(runs), named)
             for run in runs:
                 result = results.setdefault(
-                    (data_set, model, name, run.samples_per_class, run.settings),
-                    Result(labels[data_set], model, run.samples_per_class, variants[run.settings], name),
+                    (data_set, model, part, name, run.samples_per_class, run.settings),
+                    Result(labels[part][data_set], part, model, run.samples_per_class, variants[run.settings], name),
                 )
                 _add(run, result)
     return sorted(
-        results.values(), key=lambda each: (each.dataset, each.model, size_order(each.samples_per_class), each.mean)
+        results.values(),
+        key=lambda each: (each.dataset, each.model, each.part, size_order(each.samples_per_class), each.mean),
     )
 
 
 def _add(run: FinishedRun, result: Result) -> None:
-    other = result.runs.setdefault((run.seed, run.split_seed), run)
+    other = result.runs.setdefault(run.draw, run)
     if other.identity != run.identity:
         raise UserError(
             f"{other.folder} and {run.folder} have one seed and generators whose folders are gone, so they can't be "
@@ -206,19 +255,19 @@ def _one_per_size(runs: list[FinishedRun]) -> bool:
     return all(len(variants) == 1 for variants in by_size.values())
 
 
-def by_data_set_and_model(results: list[Result]) -> dict[tuple[str, str], list[Result]]:
-    """The results that belong into one table or plot."""
-    groups: dict[tuple[str, str], list[Result]] = defaultdict(list)
+def by_table(results: list[Result]) -> dict[tuple[str, str, str], list[Result]]:
+    """The results that belong into one table or plot, by data set, model and part."""
+    groups: dict[tuple[str, str, str], list[Result]] = defaultdict(list)
     for result in results:
-        groups[result.dataset, result.model].append(result)
+        groups[result.dataset, result.model, result.part].append(result)
     return groups
 
 
 def is_best(result: Result, results: list[Result]) -> bool:
-    """Whether nothing of the same data set, model and number of samples has a higher mean."""
+    """Whether nothing of the same data set, model, part and number of samples has a higher mean."""
 
-    def place(each: Result) -> tuple[str, str, int | None]:
-        return each.dataset, each.model, each.samples_per_class
+    def place(each: Result) -> tuple[str, str, str, int | None]:
+        return each.dataset, each.model, each.part, each.samples_per_class
 
     return result.mean == max(each.mean for each in results if place(each) == place(result))
 
@@ -243,8 +292,15 @@ def _generator_settings(folder: Path | None) -> Any:
     return {**(spec.get("generator") or {}), "precision": record.precision if record is not None else "unknown"}
 
 
-def _seedless(spec: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in spec.items() if key not in (*_SEEDS, "max_labels_per_class")}
+def _common(spec: dict[str, Any]) -> dict[str, Any]:
+    """What runs of one result share: all but their draws."""
+    values = {key: value for key, value in spec.items() if key not in ("seed", "split_seed", "max_labels_per_class")}
+    if split := spec.get("split"):
+        values["split"] = {key: value for key, value in split.items() if key != "number"}
+    if validation := spec.get("validation"):
+        kind = "extra" if validation["extra"] else "published" if validation["published"] else "folds"
+        values["validation"] = {kind: validation[kind]}
+    return values
 
 
 def _run(folder: Path, record: Record, metric: str, settings: str) -> FinishedRun:
@@ -255,9 +311,9 @@ def _run(folder: Path, record: Record, metric: str, settings: str) -> FinishedRu
         model=result["model"] or "no model",
         samples_per_class=result["max_labels_per_class"],
         name=_name(result["method"] or "no name", result["augment"]),
-        seed=result["seed"],
-        split_seed=result["split_seed"],
-        score=100 * result["test"][metric],
+        draw=Draw.of(record),
+        part=evaluated_part(result),
+        score=100 * metrics_of(result)[metric],
         record=result,
         settings=settings,
         identity=result["identity"],

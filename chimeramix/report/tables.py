@@ -2,7 +2,7 @@
 
 from chimeramix.report.paired import Comparison
 from chimeramix.report.papers import Figures, PaperFigure
-from chimeramix.report.results import Result, by_data_set_and_model, is_best
+from chimeramix.report.results import Result, by_table, is_best
 from chimeramix.runs.spec import size_name, size_order
 from chimeramix.terminal import Table, Text
 
@@ -15,11 +15,10 @@ def results_tables(results: list[Result], metric: str) -> list[Table]:
 
     The best of a column is bold; cells without a run, and those with fewer seeds than others, are marked.
     """
-    groups = by_data_set_and_model(results).items()
-    return [_results_table(dataset, model, group, metric) for (dataset, model), group in groups]
+    return [_results_table(*table, group, metric) for table, group in by_table(results).items()]
 
 
-def _results_table(dataset: str, model: str, results: list[Result], metric: str) -> Table:
+def _results_table(dataset: str, model: str, part: str, results: list[Result], metric: str) -> Table:
     sizes = sorted({result.samples_per_class for result in results}, key=size_order)
     cells = {(result.method, result.samples_per_class): result for result in results}
     most = max(len(result.runs) for result in results)
@@ -36,16 +35,22 @@ def _results_table(dataset: str, model: str, results: list[Result], metric: str)
                 fewer = f" [{len(result.runs)}]" if len(result.runs) < most else ""
                 row.append(Text(spread(result.mean, result.std) + fewer, is_best(result, results)))
         rows.append(row)
-    seeds = "1 seed" if most == 1 else f"mean ± std over {most} seeds"
-    fewer = "; [n]: of n seeds only" if any(len(result.runs) < most for result in results) else ""
+    draws = draws_name(part)
+    over = f"1 {draws[:-1]}" if most == 1 else f"mean ± std over {most} {draws}"
+    fewer = f"; [n]: of n {draws} only" if any(len(result.runs) < most for result in results) else ""
     absent = f"; {ABSENT}: no run" if len(cells) < len(rows) * len(sizes) else ""
     return Table(
-        title=f"{dataset}, {model}: test {metric.replace('_', ' ')} in % by samples per class",
+        title=f"{dataset}, {model}: {part} {metric.replace('_', ' ')} in % by samples per class",
         header=["method", *(size_name(size) for size in sizes)],
         rows=rows,
-        caption=f"last epoch, {seeds}{fewer}{absent}",
+        caption=f"last epoch, {over}{fewer}{absent}",
         notes=legends(results),
     )
+
+
+def draws_name(part: str) -> str:
+    """What a result's runs differ in, in words: seeds, or with held-out images runs of several folds and seeds."""
+    return "seeds" if part == "test" else "runs"
 
 
 def legends(results: list[Result]) -> list[str]:
@@ -83,7 +88,7 @@ def papers_table(results: list[Result], figures: Figures) -> Table | None:
 
 
 def figure_of(result: Result, figures: Figures) -> PaperFigure | None:
-    return figures.get(result.published)
+    return figures.get(result.published) if result.part == "test" else None
 
 
 def is_inside(result: Result, figure: PaperFigure) -> bool | None:

@@ -18,9 +18,9 @@ def choose(store: Store, conditions: Sequence[str]) -> Store:
     """The runs of a store that meet all conditions.
 
     A key is one of the configuration (`optimizer.lr`, `mixer.alpha`, `dataset.root`, `machine.precision`), of the
-    trained generator's (`generator.optimizer.lr`) or of `result.json` (`model`, `test.accuracy`); `dataset` and
-    `method` may also be as the table without conditions prints them. Values are typed as on the command line, so that
-    0.1 is 0.10; of a list `5,10` any will do.
+    trained generator's (`generator.optimizer.lr`) or of `result.json` (`model`, `test.accuracy`); `part` is `test` or
+    `validation`; `dataset` and `method` may also be as the table without conditions prints them. Values are typed as on
+    the command line, so that 0.1 is 0.10; of a list `5,10` any will do.
 
     Raises:
         UserError: for a key that no run has, and for a value that none has.
@@ -60,7 +60,7 @@ class _Lookup:
         self._config: Callable[[Path], dict[str, Any]] = cache(lambda folder: dict(flat(config_of(folder))))
 
     def __call__(self, run: FinishedRun, key: str) -> Any:
-        for place in (dict(flat(run.record)), self._settings[run.settings]):
+        for place in (_own(run), dict(flat(run.record)), self._settings[run.settings]):
             if key in place:
                 return place[key]
         group = key.split(".")[0]
@@ -79,13 +79,19 @@ class _Lookup:
 
         run = self._store.runs[0]
         keys = {known for each in (*self._settings.values(), self._config(run.folder)) for known in each}
-        keys |= dict(flat(run.record)).keys()
+        keys |= {*_own(run), *dict(flat(run.record))}
         below = sorted(known for known in keys if known.startswith(f"{key}."))
         if below:
             return f"{key} is a group of keys; choose by one of them: {', '.join(below[:_MOST_VALUES])}"
         if key in keys:
             return f"none of the runs that are left has the key {key}"
         return f"unknown key {key}{did_you_mean(key, sorted(keys))}"
+
+
+def _own(run: FinishedRun) -> dict[str, Any]:
+    """What tells it apart from other runs of its result, by the keys that decide it."""
+    draw = {"split.number": run.draw.split, "validation.fold": run.draw.fold, "validation.seed": run.draw.cut_seed}
+    return {"part": run.part, **{key: None if value < 0 else value for key, value in draw.items()}}
 
 
 def _same(value: Any, wanted: Any) -> bool:

@@ -101,7 +101,7 @@ def plan(sweep: Sweep) -> Plan:
 def _check_counts(config: Config, role: str, class_sizes: Sequence[int]) -> None:
     """Raises `UserError` for more images than there are."""
     from chimeramix.data.subset import check_counts, check_split_size
-    from chimeramix.data.validation import check_extra, check_folds
+    from chimeramix.data.validation import check_folds
     from chimeramix.runs import build
 
     uses_generator = role == "generator" or build.needs_generator(config)
@@ -111,14 +111,12 @@ def _check_counts(config: Config, role: str, class_sizes: Sequence[int]) -> None
     }
     unlabelled = {group: values.get("unlabelled", 0) for group, values in groups.items() if values is not None}
     name, per_class, held_out = config.dataset["name"], config.max_labels_per_class, config.validation
-    check_counts(class_sizes, per_class, unlabelled, name)
+    check_counts(class_sizes, per_class, held_out.extra or 0, unlabelled, name)
     split: Split | None = build.part(config, "split")
     if split is not None:
         check_split_size(per_class, split.per_class)
     if held_out.fold is not None:
         check_folds(held_out.folds, per_class or min(class_sizes), f"a class of {name}")
-    if held_out.extra is not None:
-        check_extra(held_out.extra, min(class_sizes) - (per_class or min(class_sizes)), f"a class of {name}")
 
 
 _SHOWN = ("dataset=", "experiment=", "max_labels_per_class=", "seed=")  # in columns of their own

@@ -53,7 +53,7 @@ def test_the_test_files_may_be_missing(store, data_dir):
     source = source_class("c", 32, HALF, HALF, str(data_dir), str(data_dir / "nothing"), needs_test=False)
     assert source.train().labels.tolist() == LABELS[:4]
     source = source_class("c", 32, HALF, HALF, str(data_dir), str(data_dir / "nothing"))
-    with pytest.raises(UserError, match="cifar-10-python.tar.gz is missing"):
+    with pytest.raises(UserError, match=r"cifar-10-python\.tar\.gz is missing"):
         source.train()
 
 

@@ -64,9 +64,13 @@ def add_run(
     folder = runs / "classifier" / name
     folder.mkdir(parents=True)
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
-    test = {"accuracy": accuracy, "top5": min(1.0, accuracy + 0.3), "macro_accuracy": accuracy}
+    metrics_there = {"accuracy": accuracy, "top5": min(1.0, accuracy + 0.3), "macro_accuracy": accuracy}
     more: dict[str, Any] = {"stretches": [{"from": 0, "to": 10, "precision": precision}]} if precision else {}
-    write_record(folder, spec, dataset=dataset, model=model, augment=augment, method=method, test=test, **more)
+    if "validation" in spec:
+        more |= {"test": None, "num_test": None, "validation": metrics_there, "num_validation": 10}
+    else:
+        more |= {"test": metrics_there}
+    write_record(folder, spec, dataset=dataset, model=model, augment=augment, method=method, **more)
     if metrics is not None:
         (folder / "metrics.jsonl").write_text("".join(json.dumps(record) + "\n" for record in metrics))
     return folder

@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,6 +27,51 @@ def test_mean_and_sample_standard_deviation_over_seeds(tmp_path: Path) -> None:
     assert result.mean == pytest.approx(100 * np.mean(accuracies))
     assert result.std == pytest.approx(100 * np.std(accuracies, ddof=1))
     assert result.method == "Baseline"
+
+
+def held_out(**keys: Any) -> dict[str, Any]:
+    """What a run that validates has in its identity."""
+    return {"validation": {"fold": None, "folds": 3, "seed": 0, "extra": None, "published": False, **keys}}
+
+
+def test_the_mean_is_over_folds_and_seeds(tmp_path: Path) -> None:
+    accuracies = iter([0.3, 0.4, 0.5, 0.6, 0.8, 0.7])
+    for seed in (0, 1):
+        for fold in range(3):
+            add_run(tmp_path, "Baseline", seed, next(accuracies), settings=held_out(fold=fold, seed=seed))
+    (result,) = results_of(tmp_path)
+    assert (result.part, len(result.runs)) == ("validation", 6)
+    assert result.mean == pytest.approx(55)
+
+
+def test_validation_and_test_are_never_mixed(tmp_path: Path) -> None:
+    """Nor are other ways of holding out; of a folder of images, a run that validates knows the training part alone."""
+    known = {"classes": ["a", "b"], "num_train": 4, "content": "t"}
+    add_run(tmp_path, accuracy=0.2, root="/photos", facts=known | {"num_test": 9, "content": "tt"})
+    for settings, accuracy in (
+        (held_out(fold=0), 0.4),
+        (held_out(fold=1), 0.5),
+        (held_out(fold=0, folds=2), 0.6),
+        (held_out(folds=5, extra=20), 0.7),
+    ):
+        add_run(tmp_path, accuracy=accuracy, root="/photos", facts=known, settings=settings)
+
+    assert [(each.part, each.method, round(each.mean)) for each in results_of(tmp_path)] == [
+        ("test", "Baseline", 20),
+        ("validation", "Baseline (validation.folds=3)", 45),
+        ("validation", "Baseline (validation.folds=2)", 60),
+        ("validation", "Baseline (validation.extra=20)", 70),
+    ]
+    assert {each.dataset for each in results_of(tmp_path)} == {"cifair10"}
+
+
+def test_published_splits_are_draws(tmp_path: Path) -> None:
+    for number, accuracy in enumerate([0.5, 0.6, 0.7]):
+        split = {"split": {"_target_": "chimeramix.data.GEM", "number": number}}
+        add_run(tmp_path, "Baseline", 0, accuracy, settings=split)
+    (result,) = results_of(tmp_path)
+    assert sorted(draw.split for draw in result.runs) == [0, 1, 2]
+    assert result.mean == pytest.approx(60)
 
 
 def test_a_single_run_has_no_standard_deviation(tmp_path: Path) -> None:
@@ -103,7 +149,8 @@ def test_a_generator_that_was_removed_since_does_not_hide_its_classifiers(tmp_pa
     for path in sorted((tmp_path / "generator").rglob("*"), reverse=True):
         path.unlink() if path.is_file() else path.rmdir()
     (result,) = results_of(tmp_path)
-    assert result.runs[0, 0].folder == folder
+    (run,) = result.runs.values()
+    assert run.folder == folder
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,9 @@ from typing import Any
 import pytest
 
 from chimeramix.cli import main
+from chimeramix.errors import UserError
+from chimeramix.report.results import read_store
+from chimeramix.report.where import choose
 from tests.report.store import add_run
 
 Output = pytest.CaptureFixture[str]
@@ -113,3 +116,17 @@ def test_a_line_per_run_with_all_that_tells_runs_apart(tmp_path: Path, capsys: O
     assert [row["optimizer.lr"] for row in rows] == ["0.1", "0.1", "0.02"]
     assert [row["method"] for row in rows] == ["Baseline (optimizer.lr=0.1)"] * 2 + ["Baseline (optimizer.lr=0.02)"]
     assert "batch_size" not in rows[0]
+
+
+def test_by_fold_and_part(tmp_path: Path) -> None:
+    """What a run was evaluated on is no part of its result's settings, and still a condition."""
+    for fold, accuracy in enumerate([0.2, 0.4]):
+        validation = {"fold": fold, "folds": 5, "seed": 0, "extra": None, "published": False}
+        add_run(tmp_path, "Baseline", 0, accuracy, settings={"validation": validation})
+    add_run(tmp_path, "Baseline", 0, 0.6)
+    store = read_store(tmp_path)
+    assert [run.score for run in choose(store, ["validation.fold=1"]).runs] == [40]
+    assert [run.score for run in choose(store, ["part=test"]).runs] == [60]
+    assert [run.score for run in choose(store, ["validation.fold=null"]).runs] == [60]
+    with pytest.raises(UserError, match="there are 0, 1, null"):
+        choose(store, ["validation.fold=2"])

@@ -80,6 +80,26 @@ def test_more_unlabelled_images_than_there_are(tmp_path: Path, role: str, words:
         ),
         (
             "classifier",
+            ["+experiment=baseline", "max_labels_per_class=5,2", "validation.fold=0"],
+            "validation.folds=5: a class of digits has 2 images in the drawn subset, and each fold needs one",
+        ),
+        (
+            "generator",
+            ["+experiment=chimeramix_grid", *GENERATOR, "max_labels_per_class=70", "validation.extra=5,10"],
+            "validation.extra=10: a class of digits has only 9 training images outside of the drawn subset",
+        ),
+        (
+            "classifier",
+            ["+experiment=mixmatch", "max_labels_per_class=2", "validation.extra=3", "procedure.unlabelled=748"],
+            "procedure.unlabelled=748: only 747 training images are not",
+        ),
+        (
+            "classifier",
+            ["+experiment=baseline", "split=gem", "max_labels_per_class=50,5"],
+            "max_labels_per_class is 5 but the published split has 50 images of each class",
+        ),
+        (
+            "classifier",
             ["+experiment=mixmatch", "mixer=none,mixup", "max_labels_per_class=2"],
             "procedure mixes images itself: choose mixer=none",
         ),
