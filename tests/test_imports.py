@@ -214,6 +214,13 @@ def test_prepare_without_hydra_says_so():
     assert done.stderr.startswith("error: hydra is not installed;")
 
 
+def test_a_search_without_optuna_says_so():
+    words = ["tune", "train_classifier.py", "+dataset=demo/digits", "optimizer.lr=0.1,1"]
+    done = without({"optuna"}, f"from chimeramix.console import main; raise SystemExit(main({words}))")
+    assert done.returncode == 1
+    assert done.stderr == ('error: optuna is not installed; chimeramix tune needs it: pip install "chimeramix[tune]"\n')
+
+
 def test_the_documented_installations_bring_the_commands():
     environment = yaml.safe_load((ROOT / "environment.yaml").read_text())
     assert environment["dependencies"][-1] == {"pip": ["-e .[train]"]}

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from chimeramix.config.search import Axis
-from chimeramix.errors import UserError
+from chimeramix.errors import RunFailure
 from chimeramix.files import write_atomically
 from chimeramix.tuning.trials import Trial, Values
 
@@ -30,14 +30,14 @@ _FEWEST = 8  # complete trials of which the keys' importance says anything
 
 
 def check_installed() -> str:
-    """Optuna's version. Raises `UserError` where it is not installed."""
+    """Optuna's version. Raises `RunFailure` where it is not installed."""
     try:
         with _quiet():
             import optuna
     except ModuleNotFoundError as error:
         if error.name != "optuna":
             raise
-        raise UserError('optuna is not installed; chimeramix tune needs it: pip install "chimeramix[tune]"') from error
+        raise RunFailure('optuna is not installed; chimeramix tune needs it: pip install "chimeramix[tune]"') from error
     return str(optuna.__version__)
 
 

@@ -62,7 +62,12 @@ class Search:
 
 
 def read_search(words: list[str], options: Options) -> Search:
-    """Reads and checks a command, up to building the parts of the runs at the ends of the space. Raises `UserError`."""
+    """Reads and checks a command, up to building the parts of the runs at the ends of the space.
+
+    Raises:
+        UserError: for a mistake.
+        RunFailure: where Optuna is not installed.
+    """
     options.check()
     version = check_installed()
     role, rest = split_command(words)

@@ -12,7 +12,7 @@ from chimeramix.errors import RunFailure, UserError
 from chimeramix.tuning.rungs import Rung, rungs_of
 from chimeramix.tuning.sampler import ask, importances
 from chimeramix.tuning.study import Study, search_on
-from chimeramix.tuning.trials import Outcome, best_of
+from chimeramix.tuning.trials import Outcome, best_of, do_generation
 
 AXES = [
     Axis("lr", "lr", "lr=tag(log,interval(0.001,1))", "float", 0.001, 1.0, log=True),
@@ -190,7 +190,7 @@ def test_optuna_reads_the_states(undisturbed):
 
 
 def test_it_finds_what_is_good(tmp_path):
-    """Later trials are better than random ones, and the keys that matter are known."""
+    """Later trials are better than the first, random ones."""
     study = study_in(tmp_path)
     study.folder.mkdir()
     trials = search(study, 40, rungs=[Rung(9, None, 2)])
@@ -199,8 +199,14 @@ def test_it_finds_what_is_good(tmp_path):
     best = best_of(trials, maximise=True)
     assert best.values["mixer"] == "b"
     assert 0.02 < best.values["lr"] < 0.5
+
+
+def test_the_keys_that_matter_are_known():
+    drawn = ask(AXES, [], 80, seed=0, maximise=True)
+    trials = do_generation(0, drawn, [Rung(9, None, 1)], [], run, maximise=True)
     shares = importances(AXES, trials, maximise=True)
     assert sum(shares.values()) == pytest.approx(1)
+    assert list(shares.values()) == sorted(shares.values(), reverse=True)
     assert min(shares, key=shares.get) == "width"
     assert importances(AXES, trials[:7], maximise=True) == {}
 

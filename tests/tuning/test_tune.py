@@ -140,7 +140,7 @@ def test_interrupted_it_ends_the_same(undisturbed, tmp_path):
     assert study_in(runs)[1] == study_in(undisturbed)[1]
 
 
-def test_trials_stop_after_some_epochs_and_go_on(tmp_path, undisturbed):
+def test_trials_stop_after_some_epochs_and_go_on(tmp_path, undisturbed, capsys):
     """--stop epochs: whoever reaches the end is the same run, to the bit, as in a study that stops nobody."""
     runs = tmp_path / "runs"
     assert tune(runs, "--stop=epochs", "--trials=2") == 0
@@ -161,6 +161,12 @@ def test_trials_stop_after_some_epochs_and_go_on(tmp_path, undisturbed):
                 assert (folder / "checkpoint.pt").exists()  # a longer look goes on from here
                 assert run["steps"] == 5
                 assert run["score"] == lines[-1]["validation"]["accuracy"]
+    # No command that `chimeramix status` names would train them further.
+    assert "To finish" not in capsys.readouterr().out
+    assert main(["status", str(runs)]) == 0
+    shown = capsys.readouterr().out
+    assert "stopped after epoch 1 (monitor.stop_after)" in " ".join(shown.split())
+    assert "To finish" not in shown
     # Looked at to the end, in a study that stops nobody, they go on from there.
     assert tune(runs, "--trials=2") == 0
     results = results_in(runs)
