@@ -87,9 +87,8 @@ class Runs:
             for part in self.options.held_out_words()[: rung.parts]
             for number in range(self.options.seeds)
         ]
-        return sweep_of_jobs(
-            self.tree, [text if isinstance(text, str) else text.word for text in self.words], jobs, self.command
-        )
+        typed = [word if isinstance(word, str) else word.word for word in self.words]
+        return sweep_of_jobs(self.tree, typed, jobs, self.command)
 
     def _bring(self, asked: Sweep, runs: list[PlannedRun], rung: Rung) -> None:
         """Launches what is missing, once, and waits for what other processes are doing already."""

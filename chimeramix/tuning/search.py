@@ -36,6 +36,7 @@ _NOT_GIVEN = {
     "validation.folds": "--folds says into how many parts the drawn images are cut",
     "validation.seed": "--repeats says how many times the drawn images are cut",
 }
+_OPTIONS = ("--trials", "--folds", "--repeats", "--seeds", "--at-once", "--stop", "--metric", "--for")
 _OWN_PARTS = ("validation.extra", "validation.published")
 
 
@@ -77,7 +78,11 @@ def read_search(words: list[str], options: Options) -> Search:
             f"{given}: give the command of a classifier, with what to search: "
             "train_classifier.py +dataset=... 'optimizer.lr=tag(log,interval(0.001,0.1))'"
         )
+    if late := [word for word in rest if word.partition("=")[0] in _OPTIONS]:
+        raise UserError(f"{late[0]}: options of chimeramix tune stand before train_classifier.py")
     line = read_command_line(rest)
+    if line.cfg or line.info or line.help or line.hydra_help:
+        raise UserError("chimeramix tune has no dry run: ask train_classifier.py itself for --help, --info and --cfg")
     tree, overrides = tree_of(role, line.overrides, line.config_dir, line.config_name)
     space = read_space(tree, overrides)
     options = _with_parts(space, options)
