@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from chimeramix import __version__
 from chimeramix.report.command import FORMATS
 from chimeramix.report.command import report as report_runs
+from chimeramix.report.extras import Extras
 from chimeramix.report.results import METRICS
 from chimeramix.terminal import exit_status, set_up_logging
 from chimeramix.tuning.options import METRICS as TUNED_METRICS
@@ -56,7 +57,41 @@ def main(arguments: list[str] | None = None) -> int:
         help="only runs with this value of a key of their configuration or record, such as optimizer.lr=0.1 or "
         "max_labels_per_class=5,10; repeat it for further conditions",
     )
+    report.add_argument(
+        "--variants",
+        action="store_true",
+        help="averaged weights and views against the plain ones of the same runs, with a 95 %% confidence interval",
+    )
     report.add_argument("--plots", type=Path, metavar="FOLDER", help="draw plots into it, as PNG and SVG")
+    report.add_argument(
+        "--per-class", action="store_true", help="with --compare: the accuracy within each class, and its difference"
+    )
+    report.add_argument(
+        "--ensemble", action="store_true", help="mean probabilities of the seeds that were trained on the same split"
+    )
+    report.add_argument(
+        "--calibration",
+        action="store_true",
+        help="NLL, expected calibration error and Brier score; NLL and error also after temperature scaling, where "
+        "validation runs (validation.fold=...) give a temperature",
+    )
+    report.add_argument(
+        "--effort", action="store_true", help="steps, seconds and FLOPs of the runs and of the generators that they use"
+    )
+    report.add_argument(
+        "--hardest", type=Path, metavar="FILE.png", help="draw the images that most runs get wrong, for each data set"
+    )
+    report.add_argument(
+        "--images",
+        type=Path,
+        metavar="FOLDER",
+        help="where the images of --hardest are, if they are not where the runs read them (dataset.root of a folder of "
+        "images, machine.data_dir of other data sets)",
+    )
+
+    ensemble = commands.add_parser("ensemble", help="the mean probability of several runs, beside each of them")
+    ensemble.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="a finished classifier's folder")
+    ensemble.add_argument("--format", choices=FORMATS[:3], default="terminal", help="(default: %(default)s)")
 
     status = commands.add_parser("status", help="how far the runs are, and the commands that finish the rest")
     status.add_argument(
@@ -128,8 +163,19 @@ def _do(options: argparse.Namespace) -> None:
         _status(options.runs, options.words)
     elif options.command == "tune":
         _tune(options)
+    elif options.command == "ensemble":
+        _ensemble(options.runs, options.format)
     else:
-        report_runs(options.runs, options.format, options.metric, options.compare, options.plots, options.where)
+        extras = Extras(
+            options.variants,
+            options.ensemble,
+            options.calibration,
+            options.per_class,
+            options.effort,
+            options.hardest,
+            options.images,
+        )
+        report_runs(options.runs, options.format, options.metric, options.compare, options.plots, options.where, extras)
 
 
 def _prepare(dataset: str, overrides: list[str], config_dir: str | None) -> None:
@@ -146,6 +192,12 @@ def _prepare(dataset: str, overrides: list[str], config_dir: str | None) -> None
         split.choose(source, train)  # fetches what the split needs
     test = "no" if config.validation.asked else len(source.test().labels)
     print(f"{dataset} is ready: {len(train.classes)} classes, {len(train.labels)} training and {test} test images")
+
+
+def _ensemble(runs: list[Path], form: str) -> None:
+    from chimeramix.report.ensemble_command import ensemble
+
+    ensemble(runs, form)
 
 
 def _status(runs: Path, words: list[str]) -> None:

@@ -93,7 +93,8 @@ class Machine:
 
     def autocast(self) -> AbstractContextManager[object]:
         dtype = _DTYPES.get(self.precision)
-        return torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None)
+        kind = self.device.type if self.device.type != "meta" else "cpu"
+        return torch.autocast(kind, dtype=dtype, enabled=dtype is not None)
 
     def scaler(self) -> torch.amp.GradScaler:
         """Loss scaling, needed by fp16 only: its gradients underflow."""

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.utils import get_total_norm
 
 from chimeramix.machine import Machine
 
@@ -73,6 +74,24 @@ class Optimisation:
     def minimise(self, loss: Tensor) -> None:
         """The device's part of a step; reads nothing back."""
         minimise(loss, self)
+
+    def minimise_around(self, loss: Tensor, again: Callable[[], Tensor], radius: float) -> None:
+        """The same by sharpness-aware minimisation (SAM, Foret et al. 2021, Algorithm 1), without loss scaling: the
+        optimiser's step from these weights, with the gradient at those which lie `radius` up the loss's gradient.
+
+        Args:
+            again: the same batch's loss, computed at the weights there.
+        """
+        gradients = torch.autograd.grad(loss, self._parameters, allow_unused=True)
+        used = [pair for pair in zip(self._parameters, gradients, strict=True) if pair[1] is not None]
+        parameters, uphill = [pair[0].detach() for pair in used], [pair[1] for pair in used]
+        before = [parameter.clone() for parameter in parameters]  # adding and taking away would round
+        torch._foreach_mul_(uphill, radius / (get_total_norm(uphill) + 1e-12))
+        torch._foreach_add_(parameters, uphill)
+        self._optimizer.zero_grad(set_to_none=True)
+        again().backward(inputs=self._parameters)
+        torch._foreach_copy_(parameters, before)
+        self._optimizer.step()
 
     def advance(self) -> None:
         """The host's part, after the device's: the learning rates of the next step."""

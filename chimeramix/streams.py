@@ -188,6 +188,20 @@ class RunStreams:
             for stream in self._streams.values():
                 stream.answer = None
 
+    @contextmanager
+    def apart(self, purpose: str) -> Iterator[None]:
+        """Within this context all streams, and torch's global generators, draw numbers of a purpose of its own, the
+        same ones each time; afterwards they go on where they were."""
+        before = self.state_dict()
+        for name, stream in self._streams.items():
+            other = RandomStream(derive_seed(self._seed, f"{purpose}/{name}"), self._device)
+            stream.load_state_dict(other.state_dict())
+        torch.manual_seed(derive_seed(self._seed, f"{purpose}/dropout"))
+        try:
+            yield
+        finally:
+            self.load_state_dict(before)
+
     def device_generators(self) -> list[torch.Generator]:
         """The generators of all streams that draw numbers on the device."""
         return [stream.device for stream in self._streams.values()]

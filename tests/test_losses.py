@@ -35,6 +35,23 @@ def test_cross_entropy_agrees_with_torch_for_class_numbers_and_probabilities():
     torch.testing.assert_close(loss(logits, soft), F.cross_entropy(logits, soft))
 
 
+@pytest.mark.parametrize("smoothing", [0.1, 0.5])
+def test_label_smoothing_is_torchs(smoothing):
+    rng = torch.Generator().manual_seed(0)
+    logits = 5 * torch.randn(6, 4, generator=rng, dtype=torch.float64)
+    labels = torch.tensor([0, 3, 1, 1, 2, 0])
+    soft = torch.rand(6, 4, generator=rng, dtype=torch.float64).softmax(dim=1)
+    loss = SoftTargetCrossEntropy(smoothing)
+    for ours, theirs in ((F.one_hot(labels, 4).double(), labels), (soft, soft)):
+        torch.testing.assert_close(loss(logits, ours), F.cross_entropy(logits, theirs, label_smoothing=smoothing))
+
+
+@pytest.mark.parametrize("smoothing", [-0.1, 1.0])
+def test_label_smoothing_out_of_range(smoothing):
+    with pytest.raises(ValueError, match="label_smoothing"):
+        SoftTargetCrossEntropy(smoothing)
+
+
 def test_cross_entropy_of_half_precision_is_computed_in_float32():
     logits, targets = torch.randn(3, 5), torch.rand(3, 5).softmax(dim=1)
     result = SoftTargetCrossEntropy()(logits.bfloat16(), targets)

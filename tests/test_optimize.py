@@ -69,6 +69,27 @@ def test_equals_a_plain_loop(optimizer: str, schedule: str) -> None:
         torch.testing.assert_close(one, two, rtol=1e-6, atol=1e-7)
 
 
+@pytest.mark.parametrize("radius", [0.0, 0.05, 1.0])
+def test_sharpness_aware_steps_of_a_quadratic(radius: float) -> None:
+    """Of w^T A w / 2, whose gradient is A w: w - rate A (w + radius A w / |A w|), in float64."""
+    curvature = torch.tensor([[3.0, 1.0], [1.0, 0.5]], dtype=torch.float64)
+    weight, unused = (nn.Parameter(torch.tensor(value, dtype=torch.float64)) for value in ([1.0, -2.0], [7.0]))
+    expected = weight.detach().clone()
+    sgd = partial(torch.optim.SGD, lr=0.125)
+    optimisation = Optimisation([weight, unused], sgd, lambda share: 1.0, 5, CPU)
+
+    def loss() -> Tensor:
+        return weight @ curvature @ weight / 2
+
+    for _ in range(5):
+        optimisation.minimise_around(loss(), loss, radius)
+        optimisation.advance()
+        gradient = curvature @ expected
+        expected = expected - 0.125 * curvature @ (expected + radius * gradient / gradient.norm())
+        torch.testing.assert_close(weight.detach(), expected, rtol=1e-10, atol=1e-12)
+    assert unused.item() == 7
+
+
 def test_groups_keep_their_own_rates() -> None:
     first, second = nn.Parameter(torch.zeros(1)), nn.Parameter(torch.zeros(1))
     optimisation = Optimisation(

@@ -57,6 +57,22 @@ def test_ranges_and_types() -> None:
     assert chisquare(integers.bincount(minlength=7)).pvalue > 0.01
 
 
+def test_numbers_for_another_purpose_move_no_stream() -> None:
+    streams, undisturbed = RunStreams(0, CPU), RunStreams(0, CPU)
+    torch.manual_seed(0)
+    apart = []
+    for each in (streams, undisturbed):
+        some_numbers(each["order"])
+    for _ in range(2):
+        with streams.apart("average"):
+            apart.append(some_numbers(streams["order"]) + torch.rand(3).tolist())
+    assert apart[0] == apart[1]
+    after = some_numbers(streams["order"]) + torch.rand(3).tolist()
+    torch.manual_seed(0)
+    assert after == some_numbers(undisturbed["order"]) + torch.rand(3).tolist()
+    assert set(after).isdisjoint(apart[0])
+
+
 def test_the_global_generator_has_no_part_in_it() -> None:
     torch.manual_seed(1)
     before = torch.get_rng_state()

@@ -125,6 +125,15 @@ class MonitorConfig:
 
 
 @dataclass
+class EvaluationConfig:
+    """How a classifier is evaluated; part of its identity where it is not the default."""
+
+    # plain; flip: the image and its mirror image; flip_shift: both, and both shifted by S // 16 pixels along two
+    # diagonals. Of several views the probabilities are averaged.
+    views: str = key("plain", choices=("plain", "flip", "flip_shift"))
+
+
+@dataclass
 class SweepConfig:
     """How a sweep's runs are spread over jobs; changes no number and is not part of their identity."""
 
@@ -173,6 +182,12 @@ class Config:
     generator: Any = key(None)  # a classifier's identity holds its identity instead
     loss: Any = key(stage="classifier")
     procedure: Any = key(None, stage="classifier", optional=True)
+    # radius of sharpness-aware minimisation (SAM), around any optimiser: two passes a step; null: plain steps
+    sharpness: float | None = key(None, stage="classifier", optional=True, least=0)
+    average: Any = key(None, stage="classifier", optional=True)  # of the weights, evaluated beside the plain ones
+    evaluation: EvaluationConfig = field(
+        default_factory=EvaluationConfig, metadata={"identity": True, "stage": "classifier", "optional": True}
+    )
     machine: MachineConfig = field(default_factory=MachineConfig, metadata={"identity": False})
     monitor: MonitorConfig = field(default_factory=MonitorConfig, metadata={"identity": False})
     sweep: SweepConfig = field(default_factory=SweepConfig, metadata={"identity": False})
@@ -184,7 +199,7 @@ class Config:
 GROUPS = ("dataset", "optimizer", "schedule", "model", "augment", "mixer", "loss")
 """The config groups of which one option must be chosen."""
 
-OPTIONAL_GROUPS = ("split", "erase", "mask", "generator", "procedure")
+OPTIONAL_GROUPS = ("split", "erase", "mask", "generator", "procedure", "average")
 """Those that may be null."""
 
 CLASSIFIER_RECIPE = ("epochs", "batch_size", "epoch_labels_per_class", "optimizer", "schedule")

@@ -7,7 +7,18 @@ from chimeramix.losses.precision import at_least_float32
 
 
 class SoftTargetCrossEntropy(nn.Module):
-    """Mean over the batch of `-sum_k targets[k] * log softmax(logits)[k]`."""
+    """Mean over the batch of `-sum_k targets[k] * log softmax(logits)[k]`.
+
+    Args:
+        label_smoothing: e in [0, 1): targets become `(1 - e) * targets + e / K` (Szegedy et al. 2016, section 7), mixed
+            ones, too. That equals mixing smoothed labels, which a mixer's own `label_smoothing` does: set one of both.
+    """
+
+    def __init__(self, label_smoothing: float = 0.0) -> None:
+        super().__init__()
+        if not 0 <= label_smoothing < 1:
+            raise ValueError(f"label_smoothing must be in [0, 1), got {label_smoothing}")
+        self.label_smoothing = label_smoothing
 
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Scalar loss, float32 also for logits of half precision.
@@ -20,6 +31,8 @@ class SoftTargetCrossEntropy(nn.Module):
             ValueError: where both differ in shape, such as for class numbers `[B]`.
         """
         _check_shapes(logits, targets)
+        if self.label_smoothing:
+            targets = (1 - self.label_smoothing) * targets + self.label_smoothing / targets.shape[1]
         return -(targets * logits.log_softmax(dim=1, dtype=at_least_float32(logits))).sum(dim=1).mean()
 
 

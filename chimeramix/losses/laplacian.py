@@ -53,7 +53,7 @@ class LaplacianPyramidLoss(nn.Module):
                 f"got {list(output.shape)} and {list(target.shape)}"
             )
         self.check(min(output.shape[-2:]))
-        with torch.autocast(output.device.type, enabled=False):
+        with torch.autocast(output.device.type if output.device.type != "meta" else "cpu", enabled=False):
             dtype = at_least_float32(output)
             difference = output.to(dtype) - target.to(dtype)
             loss = difference.new_zeros(())

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from chimeramix.errors import RunFailure, UserError
+from chimeramix.report.extras import Extras
 from chimeramix.report.paired import compare
 from chimeramix.report.papers import paper_figures
 from chimeramix.report.plots import draw_plots
@@ -12,7 +13,7 @@ from chimeramix.report.render import latex, markdown, results_csv, runs_csv
 from chimeramix.report.results import read_store, summarise
 from chimeramix.report.tables import comparison_table, papers_table, results_tables
 from chimeramix.report.where import choose
-from chimeramix.terminal import counted, print_table
+from chimeramix.terminal import Table, counted, print_table
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +27,7 @@ def report(
     pair: tuple[str, str] | None,
     plots: Path | None,
     conditions: Sequence[str] = (),
+    extras: Extras = Extras(),  # noqa: B008 (it is immutable)
 ) -> None:
     """Prints the tables of all finished classifier runs below a folder; see `chimeramix report --help`.
 
@@ -35,15 +37,19 @@ def report(
         pair: two methods to compare over the same splits.
         plots: where plots go; None: none are drawn.
         conditions: `KEY=VALUE` of the runs to report; see `chimeramix.report.where`.
+        extras: further tables and a picture, of what runs predicted and cost.
 
     Raises:
         UserError: for what can't be read, compared or written.
-        RunFailure: at the end, where damaged records are left out.
+        RunFailure: at the end, where damaged records or predictions are left out.
     """
     if form in ("csv", "runs-csv") and pair is not None:
         raise UserError(f"--format {form} holds no comparison: take another format for --compare")
-    store = choose(read_store(folder, metric), conditions)
+    extras.check(form, pair is not None)
+    everything = read_store(folder, metric)
+    store = choose(everything, conditions)
     results = summarise(store)
+    unusable: dict[Path, str] = {}  # predictions, by run
     figures = paper_figures() if metric == "accuracy" else {}
     if form == "runs-csv":
         print(runs_csv(results, store.settings), end="")
@@ -54,13 +60,11 @@ def report(
         against = papers_table(results, figures)
         if against is not None:
             tables.append(against)
-        if pair is not None:
-            tables.append(comparison_table(compare(results, *pair)))
-        for table in tables:
-            if form == "terminal":
-                print_table(table)
-            else:
-                print({"markdown": markdown, "latex": latex}[form](table))
+        comparisons = compare(results, *pair) if pair is not None else []
+        if comparisons:
+            tables.append(comparison_table(comparisons))
+        tables += extras.tables(results, store, everything, metric, comparisons, unusable)
+        show(tables, form)
     if form == "terminal" and store.unfinished:
         verb = "is" if store.unfinished == 1 else "are"
         print(f"{counted(store.unfinished, 'classifier run')} {verb} not finished: chimeramix status {folder}")
@@ -68,8 +72,20 @@ def report(
         files = draw_plots(results, plots, metric)
         if form == "terminal":
             print(f"{len(files)} plots are in {plots}")
-    for line in store.damaged:
+    for file in extras.draw(results, unusable):
+        if form == "terminal":
+            print(f"the images that most runs get wrong are in {file}")
+    for line in (*store.damaged, *unusable.values()):
         log.error("left out: %s", line)
-    if store.damaged:
-        count = len(store.damaged)
-        raise RunFailure(f"{count} run{'s' * (count > 1)} with damaged records left out")
+    if store.damaged or unusable:
+        count = len(store.damaged) + len(unusable)
+        raise RunFailure(f"{counted(count, 'run')} with damaged records left out")
+
+
+def show(tables: Sequence[Table], form: str) -> None:
+    """Prints tables as `terminal`, `markdown` or `latex`."""
+    for table in tables:
+        if form == "terminal":
+            print_table(table)
+        else:
+            print({"markdown": markdown, "latex": latex}[form](table))

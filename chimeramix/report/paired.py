@@ -61,7 +61,7 @@ def half_width(differences: list[float]) -> float | None:
     """Of the 95 % confidence interval around the mean of paired differences; None for a single one."""
     if len(differences) < 2:
         return None
-    from scipy.stats import t  # not at the top: takes longer than the whole report
+    from scipy.special import stdtrit  # the quantile of scipy.stats.t, which would take a second to import
 
-    quantile = float(t.ppf(0.975, len(differences) - 1))
+    quantile = float(stdtrit(len(differences) - 1, 0.975))
     return quantile * statistics.stdev(differences) / math.sqrt(len(differences))

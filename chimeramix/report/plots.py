@@ -34,7 +34,7 @@ def draw_plots(results: list[Result], folder: Path, metric: str) -> list[Path]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for (dataset, model, part), group in by_table(results).items():
-            name, title = _file_name(f"{dataset}-{model}"), f"{dataset}, {model}"
+            name, title = file_name(f"{dataset}-{model}"), f"{dataset}, {model}"
             name += "-validation" if part == "validation" else ""
             files += _save(_over_samples(group, title, metric), folder / f"{name}-{metric}")
             for size in sorted({result.samples_per_class for result in group}, key=size_order):
@@ -172,5 +172,5 @@ def _save(figure: "Figure", stem: Path) -> list[Path]:
     return files
 
 
-def _file_name(text: str) -> str:
+def file_name(text: str) -> str:
     return re.sub(r"[^\w.+-]+", "_", text).strip("_")

@@ -20,7 +20,10 @@ _LATEX = {
     "^": r"\textasciicircum{}",
     "±": r"$\pm$",
     "−": "$-$",
+    "<": "$<$",
+    ">": "$>$",
     "–": "--",
+    "†": r"$\dagger$",
 }
 _COLUMNS = (
     *("dataset", "model", "method", "samples_per_class", "mean", "std", "seeds", "best"),
@@ -38,11 +41,18 @@ def markdown(table: Table) -> str:
         return f"| {' | '.join(cells)} |"
 
     def text(cell: Text) -> str:
-        plain = cell.text.replace("|", r"\|")
+        plain = escaped(cell.text)
         return f"**{plain}**" if cell.bold else plain
 
+    def escaped(name: str) -> str:
+        return name.replace("|", r"\|")
+
     rule = ["---" if position < table.left else "---:" for position in range(len(table.header))]
-    lines = [line(table.header), line(rule), *(line([text(cell) for cell in row]) for row in table.rows)]
+    lines = [
+        line(list(map(escaped, table.header))),
+        line(rule),
+        *(line([text(cell) for cell in row]) for row in table.rows),
+    ]
     notes = [f"- {note}" for note in table.notes]
     return "\n".join([table.title, "", *lines, "", table.caption, *(["", *notes] if notes else []), ""])
 

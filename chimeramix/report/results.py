@@ -5,7 +5,7 @@ import logging
 import os
 import statistics
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -104,12 +104,14 @@ class Store:
         settings: the configurations that `FinishedRun.settings` names.
         unfinished: number of classifier folders without a result.
         damaged: what is wrong with the records that are left out, a line each.
+        generators: folders of generators by identity.
     """
 
     runs: list[FinishedRun]
     settings: dict[str, dict[str, Any]]
     unfinished: int
     damaged: list[str]
+    generators: Mapping[str | None, Path] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -204,7 +206,7 @@ def read_store(folder: Path, metric: str = "accuracy") -> Store:
         raise RunFailure("; ".join(damaged))
     if not runs:
         raise UserError(f"{folder}: no finished classifier run in this folder")
-    return Store(runs, settings, unfinished, damaged)
+    return Store(runs, settings, unfinished, damaged, generators)
 
 
 def summarise(store: Store) -> list[Result]:

@@ -1,5 +1,8 @@
 """The report's tables, without regard to how they are printed."""
 
+from collections import Counter
+from collections.abc import Sequence
+
 from chimeramix.report.paired import Comparison
 from chimeramix.report.papers import Figures, PaperFigure
 from chimeramix.report.results import Result, by_table, is_best
@@ -7,13 +10,15 @@ from chimeramix.runs.spec import size_name, size_order
 from chimeramix.terminal import Table, Text
 
 ABSENT = "–"
+UNEQUAL = "†"  # marks what was trained for another number of steps
 
 
 def results_tables(results: list[Result], metric: str) -> list[Table]:
     """A table for each data set and model: a row per method, a column per number of samples, in the order of the
     first column.
 
-    The best of a column is bold; cells without a run, and those with fewer seeds than others, are marked.
+    The best of a column is bold; cells without a run, those with fewer seeds than others, and those with another number
+    of steps than more than half of their column, are marked.
     """
     return [_results_table(*table, group, metric) for table, group in by_table(results).items()]
 
@@ -25,6 +30,7 @@ def _results_table(dataset: str, model: str, part: str, results: list[Result], m
     rows = []
     means = {place: result.mean for place, result in cells.items()}
     methods = {result.method for result in results}
+    marked = {place for size in sizes for place in _unequal({at: each for at, each in cells.items() if at[1] == size})}
     for method in sorted(methods, key=lambda name: (*(means.get((name, size), 0.0) for size in sizes), name)):
         row = [Text(method)]
         for size in sizes:
@@ -33,19 +39,32 @@ def _results_table(dataset: str, model: str, part: str, results: list[Result], m
                 row.append(Text(ABSENT))
             else:
                 fewer = f" [{len(result.runs)}]" if len(result.runs) < most else ""
-                row.append(Text(spread(result.mean, result.std) + fewer, is_best(result, results)))
+                mark = f" {UNEQUAL}" if (method, size) in marked else ""
+                row.append(Text(spread(result.mean, result.std) + fewer + mark, is_best(result, results)))
         rows.append(row)
     draws = draws_name(part)
     over = f"1 {draws[:-1]}" if most == 1 else f"mean ± std over {most} {draws}"
     fewer = f"; [n]: of n {draws} only" if any(len(result.runs) < most for result in results) else ""
+    steps = f"; {UNEQUAL}: other number of steps than most of this column: --effort" if marked else ""
     absent = f"; {ABSENT}: no run" if len(cells) < len(rows) * len(sizes) else ""
     return Table(
         title=f"{dataset}, {model}: {part} {metric.replace('_', ' ')} in % by samples per class",
         header=["method", *(size_name(size) for size in sizes)],
         rows=rows,
-        caption=f"last epoch, {over}{fewer}{absent}",
+        caption=f"last epoch, {over}{fewer}{steps}{absent}",
         notes=legends(results),
     )
+
+
+def _unequal(column: dict[tuple[str, int | None], Result]) -> list[tuple[str, int | None]]:
+    """The cells of a column whose number of steps is not that of more than half of them: all, if there is no such."""
+    counts = Counter(map(steps_of, column.values()))
+    return [place for place, result in column.items() if 2 * counts[steps_of(result)] <= len(column)]
+
+
+def steps_of(result: Result) -> tuple[int, ...]:
+    """The classifier's numbers of steps, from least to most: one, unless folds differ in size."""
+    return tuple(sorted({run.record["steps"] for run in result.runs.values()}))
 
 
 def draws_name(part: str) -> str:
@@ -104,7 +123,7 @@ def comparison_table(comparisons: list[Comparison]) -> Table:
             Text(each.first.model),
             Text(size_name(each.first.samples_per_class)),
             Text(f"{each.difference:+.2f}", _apart(each)),
-            Text(_interval(each)),
+            Text(interval(each.difference, each.half_width)),
             Text(str(each.pairs)),
         ]
         for each in comparisons
@@ -113,22 +132,42 @@ def comparison_table(comparisons: list[Comparison]) -> Table:
         title=f"{comparisons[0].first.method} − {comparisons[0].second.method}, in percentage points",
         header=["data set", "model", "per class", "difference", "95 % interval", "pairs"],
         rows=rows,
-        caption="mean over runs with the same seed and split, Student's t interval; bold: it excludes 0",
+        caption="mean over runs with the same seed and split, Student's t interval; bold: it excludes 0"
+        + _other_steps(comparisons),
         left=2,
     )
+
+
+def _other_steps(comparisons: list[Comparison]) -> str:
+    """Where the two were trained for different numbers of steps."""
+    unequal = [each for each in comparisons if steps_of(each.first) != steps_of(each.second)]
+    if not unequal:
+        return ""
+    where = "" if len(comparisons) == 1 else f" at {', '.join(size_name(e.first.samples_per_class) for e in unequal)}"
+    steps = [f"{span(steps_of(each.first))} and {span(steps_of(each.second))}" for each in unequal]
+    return f"; they differ in steps{where}, {'; '.join(dict.fromkeys(steps))}: --effort"
 
 
 def _apart(comparison: Comparison) -> bool:
     return comparison.half_width is not None and abs(comparison.difference) > comparison.half_width
 
 
-def _interval(comparison: Comparison) -> str:
-    if comparison.half_width is None:
+def interval(difference: float, half_width: float | None) -> str:
+    """`[+0.10, +1.90]`."""
+    if half_width is None:
         return ABSENT
-    low, high = (comparison.difference + sign * comparison.half_width for sign in (-1, 1))
+    low, high = (difference + sign * half_width for sign in (-1, 1))
     return f"[{low:+.2f}, {high:+.2f}]"
 
 
 def spread(mean: float, std: float | None) -> str:
     """`31.37 ± 3.28`."""
     return f"{mean:.2f}" if std is None else f"{mean:.2f} ± {std:.2f}"
+
+
+def span(counts: Sequence[int]) -> str:
+    """`1,000`, or `900 to 1,000`."""
+    if not counts:
+        return ABSENT
+    least, most = min(counts), max(counts)
+    return f"{most:,}" if least == most else f"{least:,} to {most:,}"

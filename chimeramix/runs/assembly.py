@@ -13,9 +13,10 @@ from chimeramix.data.subset import TrainingImages, epoch_repeats
 from chimeramix.data.views import Normalize, Views
 from chimeramix.errors import UserError
 from chimeramix.machine import Machine, check_recordable
-from chimeramix.mixing import Identity, Mixer
+from chimeramix.mixing import Mixer
 from chimeramix.optimize import Optimisation
 from chimeramix.runs import build
+from chimeramix.runs.combinations import average_of, check_procedure, check_sharpness, warn_of_views
 from chimeramix.runs.folder import RunFolder
 from chimeramix.runs.trained import trained_generator
 from chimeramix.runs.tryout import (
@@ -29,6 +30,7 @@ from chimeramix.runs.tryout import (
     try_schedule,
 )
 from chimeramix.streams import RunStreams
+from chimeramix.training.averages import TrainingAverage
 from chimeramix.training.classifier import ClassifierTraining
 from chimeramix.training.evaluation import Evaluator
 from chimeramix.training.generator import GeneratorTraining
@@ -155,6 +157,9 @@ def classifier_parts(run: Run) -> Parts:
     loss = build.loss(config, num_classes)
     try_loss(loss, num_classes)
     loss = loss.to(machine.device)
+    rule = average_of(config)
+    check_sharpness(config, machine)
+    warn_of_views(config)
     schedule = build.part(config, "schedule")
     try_schedule(schedule)
     with as_user_error("optimizer"):
@@ -168,7 +173,8 @@ def classifier_parts(run: Run) -> Parts:
         )
     known = data.evaluation()
     images, labels = known.images.to(machine.device), known.labels.to(machine.device)
-    evaluator = Evaluator(known.part, known.positions, images, labels, data.classes, normalize, machine)
+    shown = config.evaluation.views
+    evaluator = Evaluator(known.part, known.positions, images, labels, data.classes, normalize, machine, shown)
     training = ClassifierTraining(
         model=model,
         mixer=mixer,
@@ -180,9 +186,12 @@ def classifier_parts(run: Run) -> Parts:
         evaluate_every=config.monitor.evaluate_every,
         machine=machine,
         folder=run.folder.path,
+        predictions=run.folder.predictions,
+        sharpness=config.sharpness,
+        average=TrainingAverage(rule, model, config.epochs * len(loader), streams) if rule is not None else None,
     )
     if config.procedure is None:
-        return Parts(training, model, data, views, evaluator, streams)
+        return Parts(training, training.outcome, data, views, evaluator, streams)
     check_procedure(mixer)
     algorithm = build.part(config, "procedure")
     build.check_kind(algorithm, MixMatch, config.procedure, "procedure")
@@ -191,13 +200,7 @@ def classifier_parts(run: Run) -> Parts:
         others = subset  # once more, without their labels
     unlabelled = Views(others.to(machine.device), augment, normalize, streams["augment"], erase=erase)
     mixmatch = MixMatchTraining.instead_of(training, algorithm, unlabelled, streams["unlabelled"])
-    return Parts(mixmatch, mixmatch.averaged, data, views, evaluator, streams)
-
-
-def check_procedure(mixer: Mixer) -> None:
-    """Raises `UserError` for a mixer beside a procedure."""
-    if not isinstance(mixer, Identity):
-        raise UserError("procedure mixes images itself: choose mixer=none, or no procedure")
+    return Parts(mixmatch, mixmatch.outcome, data, views, evaluator, streams)
 
 
 def _check_masks(mixer: Mixer, views: Views) -> None:

@@ -21,6 +21,10 @@ from chimeramix.runs.spec import identity_of
 
 log = logging.getLogger(__name__)
 
+PREDICTIONS = "predictions.npz"
+"""What a classifier predicted of each image that it was evaluated on, read by `chimeramix.runs.predictions`; runs of
+earlier versions have none."""
+
 _CLEARED = ".cleared"  # names the sweep for which a run was started over
 _PACKAGES = ("chimeramix", "torch", "torchvision", "numpy", "scikit-image", "hydra-core", "omegaconf", "pillow")
 
@@ -49,6 +53,10 @@ class RunFolder:
     @property
     def weights(self) -> Path:
         return self.path / f"{self.spec['role']}.safetensors"
+
+    @property
+    def predictions(self) -> Path:
+        return self.path / PREDICTIONS
 
     def result(self) -> dict[str, Any] | None:
         """The result of a finished run, else None. Raises `UserError` for a damaged one, and for that of another."""

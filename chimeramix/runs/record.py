@@ -188,6 +188,7 @@ def _check_result(path: Path, result: dict[str, Any]) -> None:
                 raise DamagedRecord(path, f"{part}.{key}: {str(metrics.get(key))[:40]}")
         if type(result.get(f"num_{part}")) is not int:
             raise DamagedRecord(path, f"num_{part}: {str(result.get(f'num_{part}'))[:40]}")
+        _check_variants(path, result.get("variants", {}))
     if not math.isfinite(result["seconds"]):
         raise DamagedRecord(path, f"seconds: {result['seconds']}")
     stretches = result.get("stretches", [])
@@ -196,3 +197,11 @@ def _check_result(path: Path, result: dict[str, Any]) -> None:
         raise DamagedRecord(path, "stretches")
     if not isinstance(result.get("weights_sha256", ""), str):
         raise DamagedRecord(path, "weights_sha256")
+
+
+def _check_variants(path: Path, variants: Any) -> None:
+    whole = isinstance(variants, dict) and (not variants or "plain" in variants)
+    for metrics in variants.values() if whole else ():
+        whole = whole and isinstance(metrics, dict) and all(type(metrics.get(key)) in (int, float) for key in _SHARES)
+    if not whole:
+        raise DamagedRecord(path, "variants")

@@ -10,7 +10,7 @@ from dataclasses import MISSING, asdict, is_dataclass
 from typing import Any
 
 from chimeramix.config.schema import Config
-from chimeramix.config.targets import FIRST_TARGETS
+from chimeramix.config.targets import FIRST_TARGETS, LATER_KEYS
 
 _DEFAULTS = {
     field.name: field.default if field.default_factory is MISSING else field.default_factory()
@@ -72,7 +72,9 @@ def _identifying(config: Config, role: str) -> dict[str, Any]:
 
 def _canonical(value: Any, key: str = "") -> Any:
     if isinstance(value, dict):
-        return {name: _canonical(item, name) for name, item in value.items()}
+        later = LATER_KEYS.get(value.get("_target_", ""), {})
+        kept = {name: item for name, item in value.items() if name not in later or item != later[name]}
+        return {name: _canonical(item, name) for name, item in kept.items()}
     if isinstance(value, list | tuple):
         return [_canonical(item) for item in value]
     if key == "_target_":

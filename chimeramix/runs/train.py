@@ -19,6 +19,7 @@ from chimeramix.machine import Machine, memory_errors
 from chimeramix.runs import build
 from chimeramix.runs.assembly import Parts, Run, parts_of
 from chimeramix.runs.commands import generator_command, resume_command
+from chimeramix.runs.flops import training_flops
 from chimeramix.runs.folder import RunFolder, folders_in
 from chimeramix.runs.record import evaluated_part, metrics_of
 from chimeramix.runs.sources import changed_since, check_precision, new_stretch, stretches_in, tell_changes
@@ -214,6 +215,7 @@ def _result(run: Run, parts: Parts, last: dict[str, Any]) -> dict[str, Any]:
         "epochs": last["epoch"],
         "steps": last["step"],
         "seconds": last["seconds"],
+        "flops": training_flops(run, parts),
         "stretches": last["stretches"],
         "device": run.machine.describe(),
         "tuned": config.tuned,
@@ -228,7 +230,8 @@ def _evaluation(evaluator: Evaluator | None, last: dict[str, Any]) -> dict[str, 
     """The last epoch's metrics, under the name of the images that they were measured on."""
     if evaluator is None:
         return {}
-    return {f"num_{evaluator.part}": len(evaluator.labels), evaluator.part: last[evaluator.part]}
+    result = {f"num_{evaluator.part}": len(evaluator.labels), evaluator.part: last[evaluator.part]}
+    return {**result, "variants": last["variants"]} if "variants" in last else result
 
 
 def _chosen(settings: Settings, group: str) -> str | None:

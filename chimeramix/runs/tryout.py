@@ -56,7 +56,7 @@ def try_model(config: Config, num_classes: int, image_size: int, batch_size: int
     Raises:
         UserError: where it can't be built, gives no logits for the images, or needs more memory than there is.
     """
-    with _unseen(), torch.device("meta"):
+    with unseen(), torch.device("meta"):
         try:
             model = build.model(config, num_classes)
         except UserError:  # the one with values reports it, if it has the same trouble
@@ -71,7 +71,7 @@ def try_model(config: Config, num_classes: int, image_size: int, batch_size: int
             raise
         except Exception:  # what needs values is not for the meta device
             pass
-    with _unseen(), torch.no_grad():
+    with unseen(), torch.no_grad():
         _call(build.model(config, num_classes).eval(), num_classes, image_size)
 
 
@@ -87,7 +87,7 @@ def try_loss(loss: nn.Module, num_classes: int) -> None:
     must = "a loss takes logits [B, K] and soft targets [B, K], and gives one number"
     logits = torch.zeros(_PAIR, num_classes, requires_grad=True)
     targets = torch.full((_PAIR, num_classes), 1 / num_classes)
-    with _unseen(), _explained("loss", must):
+    with unseen(), _explained("loss", must):
         value = copy.deepcopy(loss)(logits, targets)  # a copy, because batch normalisation counts
     if not isinstance(value, Tensor) or value.ndim or not value.requires_grad:
         raise UserError(f"loss: gives {_describe(value)}; {must}")
@@ -101,7 +101,7 @@ def check_images(config: Config, image_size: int, machine: Machine | None) -> No
 
 def check_generator(config: Config, machine: Machine | None) -> None:
     """Raises `UserError` for a generator whose networks don't fit into memory, or whose perceptual loss its images."""
-    with _unseen(), torch.device("meta"):
+    with unseen(), torch.device("meta"):
         try:
             generator = build.generator(config)
         except UserError:  # reported when it is built with values
@@ -198,7 +198,7 @@ def _explained(group: str, must: str) -> Iterator[None]:
 
 
 @contextmanager
-def _unseen() -> Iterator[None]:
+def unseen() -> Iterator[None]:
     """A trial draws no numbers that a run would draw, and warns of nothing that the run will warn of again."""
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
         warnings.simplefilter("ignore")

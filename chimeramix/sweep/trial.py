@@ -13,7 +13,7 @@ from chimeramix.config.settings import Settings
 from chimeramix.data.views import Augment, Normalize, SameClassPartners, Views
 from chimeramix.machine import check_recordable
 from chimeramix.runs import build
-from chimeramix.runs.assembly import check_procedure
+from chimeramix.runs.combinations import average_of, check_procedure, check_sharpness
 from chimeramix.runs.tryout import (
     check_generator,
     check_images,
@@ -44,6 +44,8 @@ class Trials:
         check_images(config, source.image_size, None)
         per_class = config.max_labels_per_class or min(build.class_sizes(source) or [_PER_CLASS])
         blank = partial(_blank, per_class=min(per_class, _PER_CLASS))
+        if settings.role == "classifier":
+            check_sharpness(config, None)
         uses_generator = settings.role == "generator" or build.needs_generator(config)
         groups = [*(["generator"] if uses_generator else []), *(_CLASSIFIER if settings.role == "classifier" else [])]
         for group in groups:
@@ -53,6 +55,8 @@ class Trials:
             content = chosen
             if group == "mixer":
                 content = [chosen, uses_generator and config.generator, config.procedure is None]
+            elif group == "average":
+                content = [chosen, config.procedure is None]
             compiled = config.machine.compile
             key = json.dumps([group, content, source.image_size, compiled, per_class == 1], sort_keys=True)
             if key not in self._passed:
@@ -123,5 +127,6 @@ _CLASSIFIER: dict[str, Trial] = {
     "optimizer": _optimizer,
     "schedule": lambda config, source, blank: try_schedule(build.part(config, "schedule")),
     "procedure": _part("procedure"),
+    "average": lambda config, source, blank: average_of(config),
 }
 _ALL = {"generator": _generator, **_CLASSIFIER}

@@ -1,6 +1,7 @@
 """The loop, the trainings it runs, and what they write; learning-rate schedules and training algorithms."""
 
+from chimeramix.training.averages import EMA, SWA
 from chimeramix.training.mixmatch import MixMatch
 from chimeramix.training.schedules import Constant, Cosine, MultiStep, WarmUp
 
-__all__ = ["Constant", "Cosine", "MixMatch", "MultiStep", "WarmUp"]
+__all__ = ["EMA", "SWA", "Constant", "Cosine", "MixMatch", "MultiStep", "WarmUp"]

@@ -1,6 +1,7 @@
 """Training of a classifier, as the loop sees it."""
 
 import csv
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from chimeramix.files import write_atomically
 from chimeramix.machine import Machine
 from chimeramix.mixing.base import Mixer
 from chimeramix.optimize import Optimisation
+from chimeramix.training.averages import TrainingAverage
+from chimeramix.training.batch_norm import frozen_statistics
 from chimeramix.training.evaluation import Evaluation, Evaluator
 from chimeramix.training.pictures import draw_confusion
 from chimeramix.types import Batch
@@ -29,6 +32,9 @@ class ClassifierTraining:
         evaluate_every: epochs between evaluations; 0 evaluates after the last epoch only. Those in between
             decide nothing: the last epoch's metrics are the result.
         folder: of the run, for tables and pictures.
+        predictions: the file for what the result's network predicts of each image; see `Evaluator.save`.
+        sharpness: radius of sharpness-aware minimisation; None for plain steps.
+        average: of the model's weights; None for none.
     """
 
     model: nn.Module
@@ -41,6 +47,9 @@ class ClassifierTraining:
     evaluate_every: int
     machine: Machine
     folder: Path
+    predictions: Path
+    sharpness: float | None = None
+    average: TrainingAverage | None = None
 
     def __post_init__(self) -> None:
         self.model.train()
@@ -49,31 +58,76 @@ class ClassifierTraining:
     def learning_rate(self) -> float:
         return self.optimisation.learning_rate
 
+    @property
+    def passes(self) -> tuple[int, int]:
+        """How often a step sends an image through the model for each of its batch: forward and backward, and forward
+        alone."""
+        return 1, 0
+
     def step(self, batch: Batch) -> dict[str, Tensor]:
-        with self.machine.autocast():
-            with torch.no_grad():
-                images, targets = self.mixer.mix(batch)
-            logits = self.model(images).float()
-        loss = self.loss(logits, targets)
-        self.optimisation.minimise(loss)
+        with self.machine.autocast(), torch.no_grad():
+            images, targets = self.mixer.mix(batch)
+        logits, loss = self._passed(images, targets)
+        if self.sharpness is None:
+            self.optimisation.minimise(loss)
+        else:
+            with frozen_statistics(self.model, self.loss):
+                self.optimisation.minimise_around(loss, lambda: self._passed(images, targets)[1], self.sharpness)
         agree = logits.detach().argmax(1) == targets.argmax(1)
         return {"loss": loss.detach(), "train_accuracy": agree.float().mean()}
 
+    def _passed(self, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits and loss of a mixed batch."""
+        with self.machine.autocast():
+            logits = self.model(images).float()
+        return logits, self.loss(logits, targets)
+
     def advance(self, samples: int) -> None:
         self.optimisation.advance()
+        if self.average is not None:
+            self.average.advance()
 
     def end_epoch(self, epoch: int) -> dict[str, Any]:
         last = epoch == self.epochs
         if not last and not (self.evaluate_every and epoch % self.evaluate_every == 0):
             return {}
-        evaluation = self.evaluator(self._evaluated())
+        if self.average is not None and (last or self.outcome is self.average.network):
+            with self.machine.autocast(), torch.no_grad():
+                self.average.prepare(self._mixed_images())
+        evaluations = {
+            variant_name(weights, views): evaluation
+            for weights, network in self.networks.items()
+            if last or network is self.outcome
+            for views, evaluation in self.evaluator(network).items()
+        }
+        result = evaluations[variant_name(self.outcome_name, self.evaluator.views)]
+        record: dict[str, Any] = {self.evaluator.part: result.metrics()}
         if last:
-            self._write_tables(evaluation)
-        return {self.evaluator.part: evaluation.metrics()}
+            self._write_tables(result)
+            self.evaluator.save(result, self.predictions)
+            if len(evaluations) > 1:
+                record["variants"] = {name: each.metrics() for name, each in evaluations.items()}
+        return record
 
-    def _evaluated(self) -> nn.Module:
-        """The network that is evaluated."""
-        return self.model
+    @property
+    def networks(self) -> dict[str, nn.Module]:
+        """Those that are evaluated at the end, by the name of their weights in records."""
+        averaged = {} if self.average is None else {self.average.rule.name: self.average.network}
+        return {"plain": self.model, **averaged}
+
+    @property
+    def outcome_name(self) -> str:
+        """Which of the networks is the result: its weights, and its figures."""
+        return self.average.rule.name if self.average is not None and self.average.rule.result == "average" else "plain"
+
+    @property
+    def outcome(self) -> nn.Module:
+        return self.networks[self.outcome_name]
+
+    def _mixed_images(self) -> Iterator[Tensor]:
+        """An epoch's images as the training sees them."""
+        for index, labelled in self.loader.positions():
+            yield self.mixer.mix(self.loader.batch(index, labelled))[0]
 
     def _write_tables(self, evaluation: Evaluation) -> None:
         accuracy = f"{self.evaluator.part} accuracy {100 * evaluation.accuracy:.2f} %"
@@ -90,13 +144,21 @@ class ClassifierTraining:
         write_atomically(self.folder / "per_class.csv", write)
 
     def state_dict(self) -> dict[str, Any]:
-        return {
+        state = {
             "model": self.model.state_dict(),
             "loss": self.loss.state_dict(),
             "optimisation": self.optimisation.state_dict(),
         }
+        return state if self.average is None else {**state, "average": self.average.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.model.load_state_dict(state["model"])
         self.loss.load_state_dict(state["loss"])
         self.optimisation.load_state_dict(state["optimisation"])
+        if self.average is not None:
+            self.average.load_state_dict(state["average"])
+
+
+def variant_name(weights: str, views: str) -> str:
+    """What records call an evaluation: `plain`, `flip`, `ema`, `ema+flip`."""
+    return "+".join(name for name in (weights, views) if name != "plain") or "plain"

@@ -204,7 +204,7 @@ def steps_of(
 
 def _evaluated(record: dict[str, Any]) -> dict[str, dict[str, float]]:
     """The metrics of the labelled sets that an epoch ended with, by name."""
-    return {name: value for name, value in record.items() if isinstance(value, dict)}
+    return {name: value for name, value in record.items() if isinstance(value, dict) and name != "variants"}
 
 
 def _check_finite(metrics: dict[str, float], folder: Path, epoch: int) -> None:
@@ -215,7 +215,7 @@ def _check_finite(metrics: dict[str, float], folder: Path, epoch: int) -> None:
 def _describe(record: dict[str, Any], epochs: int) -> str:
     """One line: `epoch 10/200  loss 1.2345  test accuracy 56.7 %  12.3 s`."""
     evaluated = _evaluated(record)
-    skipped = {"epoch", "step", "lr", "seconds", "images_per_second", *evaluated}
+    skipped = {"epoch", "step", "lr", "seconds", "images_per_second", "variants", *evaluated}
     parts = [f"epoch {record['epoch']}/{epochs}"]
     parts += [f"{name} {value:.4f}" for name, value in record.items() if name not in skipped]
     parts += [f"{name} accuracy {100 * metrics['accuracy']:.2f} %" for name, metrics in evaluated.items()]

@@ -8,10 +8,7 @@ moving average includes the running statistics of batch normalisation (there it 
 the statistics of the last step are evaluated with it).
 """
 
-import copy
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
@@ -19,6 +16,8 @@ from torch import Tensor, nn
 
 from chimeramix.data.views import Views
 from chimeramix.streams import SMALLEST_CONCENTRATION, RandomStream
+from chimeramix.training.averages import AveragedWeights
+from chimeramix.training.batch_norm import frozen_statistics
 from chimeramix.training.classifier import ClassifierTraining
 from chimeramix.types import Batch
 
@@ -88,17 +87,15 @@ class MixMatchTraining(ClassifierTraining):
         algorithm: its parameters.
         unlabelled: makes views of unlabelled images.
         rng: draws the unlabelled images and MixUp's pairs and ratios.
-        averaged: the network that is evaluated.
     """
 
     algorithm: MixMatch
     unlabelled: Views
     rng: RandomStream
-    averaged: nn.Module = field(init=False)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.averaged = copy.deepcopy(self.model).requires_grad_(False)
+        self._average = AveragedWeights(self.model)
         self._seen = 0
         self._weight = torch.zeros((), device=self.machine.device)
         self._set_weight()
@@ -111,12 +108,16 @@ class MixMatchTraining(ClassifierTraining):
         parts = {field.name: getattr(plain, field.name) for field in fields(ClassifierTraining)}
         return cls(**parts, algorithm=algorithm, unlabelled=unlabelled, rng=rng)
 
+    @property
+    def passes(self) -> tuple[int, int]:
+        return 3, 2
+
     def step(self, batch: Batch) -> dict[str, Tensor]:
         count, algorithm = len(batch), self.algorithm
         index = self.rng.integers(len(self.unlabelled.subset), count)
         views = [self.unlabelled(index).images for _ in range(2)]
         with self.machine.autocast():
-            with torch.no_grad(), _frozen_statistics(self.model):
+            with torch.no_grad(), frozen_statistics(self.model):
                 guesses = [self.model(images).float().softmax(1) for images in views]
             guess = algorithm.sharpen(torch.stack(guesses).mean(0))
             labels = self.mixer.targets(batch.labels)
@@ -125,7 +126,7 @@ class MixMatchTraining(ClassifierTraining):
         supervised = self.loss(logits[:count], targets[:count])
         unsupervised = (logits[count:].softmax(1) - targets[count:]).square().mean()
         self.optimisation.minimise(supervised + self._weight * unsupervised)
-        self._update_average()
+        self._average.follow(1 - self.algorithm.average)
         agree = logits[:count].detach().argmax(1) == targets[:count].argmax(1)
         return {
             "loss": supervised.detach(),
@@ -159,42 +160,20 @@ class MixMatchTraining(ClassifierTraining):
         order = torch.cat([(number + part) % 3 * count + row for number in range(3)])
         first, *rest = images[order].chunk(3)
         logits = [self.model(first)]
-        with _frozen_statistics(self.model):
+        with frozen_statistics(self.model):
             logits += [self.model(batch) for batch in rest]
         together = torch.cat(logits).float()
         return together[order.argsort()]
 
-    @torch.no_grad()
-    def _update_average(self) -> None:
-        """Not by torch's AveragedModel, which synchronises to learn how often it was called."""
-        own, averaged = self.model.state_dict(), self.averaged.state_dict()
-        names = [name for name, value in own.items() if value.is_floating_point()]
-        torch._foreach_lerp_(
-            [averaged[name] for name in names], [own[name] for name in names], 1 - self.algorithm.average
-        )
-
-    def _evaluated(self) -> nn.Module:
-        return self.averaged
+    @property
+    def networks(self) -> dict[str, nn.Module]:
+        return {"plain": self._average.network}
 
     def state_dict(self) -> dict[str, Any]:
-        return {**super().state_dict(), "averaged": self.averaged.state_dict(), "seen": self._seen}
+        return {**super().state_dict(), "averaged": self.outcome.state_dict(), "seen": self._seen}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         super().load_state_dict(state)
-        self.averaged.load_state_dict(state["averaged"])
+        self.outcome.load_state_dict(state["averaged"])
         self._seen = state["seen"]
         self._set_weight()
-
-
-@contextmanager
-def _frozen_statistics(model: nn.Module) -> Iterator[None]:
-    """Batch normalisation with the batch's statistics, but without learning the running ones."""
-    layers = [layer for layer in model.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
-    momenta = [layer.momentum for layer in layers]
-    for layer in layers:
-        layer.momentum = 0.0
-    try:
-        yield
-    finally:
-        for layer, momentum in zip(layers, momenta, strict=True):
-            layer.momentum = momentum

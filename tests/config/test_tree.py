@@ -68,7 +68,10 @@ def test_every_dataset_composes_with_every_experiment(role, dataset):
 
 @pytest.mark.parametrize(
     "group",
-    ["augment", "generator", "loss", "mask", "mixer", "model", "erase", "optimizer", "procedure", "recipe", "schedule"],
+    [
+        *("augment", "average", "generator", "loss", "mask", "mixer", "model", "erase", "optimizer", "procedure"),
+        *("recipe", "schedule"),
+    ],
 )
 def test_every_option_composes(group):
     parts = ["+dataset=cifair10", "+experiment=chimeramix_grid"]

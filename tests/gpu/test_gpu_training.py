@@ -34,6 +34,7 @@ TRAININGS = [
     *(("generator", experiment, ()) for experiment in WITH_GENERATOR),
     *(("classifier", experiment, ()) for experiment in EXPERIMENTS),
     *(("classifier", "baseline", (f"augment={policy}",)) for policy in ("autoaugment", "trivialaugment")),
+    *(("classifier", "mixup", (word,)) for word in ("average=ema", "average=swa", "sharpness=0.05")),
 ]
 
 
@@ -42,6 +43,8 @@ TRAININGS = [
 def test_no_step_waits_for_the_device(
     role: str, experiment: str, overrides: tuple[str, ...], precision: str, tmp_path: Path
 ) -> None:
+    if precision == "fp16" and "sharpness=0.05" in overrides:
+        pytest.skip("refused")
     machine = Machine.choose("cuda", precision)
     parts = small(role, experiment, machine, tmp_path, *overrides)
     step = steps_of(parts.training, EpochMeans(machine.device), parts.streams, machine)
@@ -68,6 +71,36 @@ def test_recorded_steps_end_with_the_bits_of_plain_ones(
         machine.make_reproducible()
         results.append(trained(small(role, experiment, machine, tmp_path), machine))
     assert_same(*results)
+
+
+@pytest.mark.parametrize("word", ["average=ema", "average=swa", "sharpness=0.05"])
+def test_recorded_averages_and_sharpness_aware_steps(word: str, tmp_path: Path) -> None:
+    results = []
+    for compile in (False, "graphs"):
+        machine = Machine.choose("cuda", "tf32", compile)
+        machine.make_reproducible()
+        results.append(trained(small("classifier", "mixup", machine, tmp_path, word), machine))
+    assert_same(*results)
+
+
+@pytest.mark.parametrize("compile", [False, "graphs"])
+def test_computing_statistics_between_epochs_moves_no_stream(compile: bool | str, tmp_path: Path) -> None:
+    words = ["average=swa", "average.start=0", "model.dropout=0.3", "monitor.evaluate_every=1"]
+    weights = []
+    for evaluated in (False, True):
+        machine = Machine.choose("cuda", "tf32", compile)
+        machine.make_reproducible()
+        parts = small("classifier", "miamix", machine, tmp_path, *words)
+        step = steps_of(parts.training, EpochMeans(machine.device), parts.streams, machine)
+        with machine.own_stream():
+            for epoch in range(1, 9):
+                for index, labelled in parts.training.loader.positions():
+                    step(index, labelled)
+                    parts.training.advance(len(index))
+                if evaluated:
+                    parts.training.end_epoch(epoch)
+        weights.append(parts.training.state_dict()["model"])
+    assert_same(*weights)
 
 
 @pytest.mark.parametrize("experiment", ["chimeramix_grid", "chimeramix_segmentation"])

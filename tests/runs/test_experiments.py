@@ -94,6 +94,12 @@ def test_mixmatch_does_its_own_mixing(tmp_path: Path) -> None:
     assert not (tmp_path / "classifier").exists()
 
 
+def test_mixmatch_averages_the_weights_itself(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="procedure averages the weights itself: choose average=none"):
+        run("classifier", "mixmatch", tmp_path, "average=ema")
+    assert not (tmp_path / "classifier").exists()
+
+
 def test_more_unlabelled_images_than_there_are(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"generator\.unlabelled=5000: only 777 training images"):
         run("generator", "glico", tmp_path, "generator.unlabelled=5000")
@@ -108,6 +114,9 @@ def test_more_unlabelled_images_than_there_are(tmp_path: Path) -> None:
         ("classifier", "miamix", ["augment=trivialaugment", "erase=random_erasing"]),
         ("classifier", "cosine", ["loss=cosine_cross_entropy"]),
         ("classifier", "mixmatch", ["procedure.unlabelled=20", "procedure.ramp_images=50"]),
+        ("classifier", "miamix", ["average=ema"]),
+        ("classifier", "miamix", ["sharpness=0.1", "optimizer=adamw"]),
+        ("classifier", "miamix", ["average=swa", "average.start=0.2", "average.interval=2"]),
     ],
 )
 @pytest.mark.usefixtures("quick_pictures")

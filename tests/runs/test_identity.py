@@ -70,7 +70,12 @@ CLASSIFIER = [
     "mixer.probability=0.9",
     "mask.segment_size.classifier=16",
     "loss=cosine",
+    "loss.label_smoothing=0.1",
     "procedure=mixmatch",
+    "average=ema",
+    "average=swa",
+    "sharpness=0.05",
+    "evaluation.views=flip",
 ]
 NEITHER = [
     "method=mine",

@@ -335,8 +335,8 @@ def test_a_test_loss_that_is_no_number_ends_the_run(
     uninterrupted: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runs = runs_with_generator("classifier", uninterrupted, tmp_path)
-    broken = Evaluation(math.nan, 0.1, 0.5, 0.1, torch.zeros(10, 10, dtype=torch.long))
-    monkeypatch.setattr(evaluation, "evaluate", lambda *arguments: broken)
+    broken = Evaluation(math.nan, 0.1, 0.5, 0.1, torch.zeros(10, 10, dtype=torch.long), torch.zeros(1000, 10))
+    monkeypatch.setattr(evaluation, "evaluate", lambda *arguments, **views: {"plain": broken})
     with pytest.raises(RunFailure, match="no longer finite in epoch 1"):
         run("classifier", runs)
     assert (folder_of("classifier", runs) / "metrics.jsonl").read_text() == ""

@@ -75,6 +75,7 @@ def test_the_result_record(uninterrupted: dict[str, Path]) -> None:
     assert 0 <= test["accuracy"] <= test["top5"] <= 1
     assert 0 <= test["macro_accuracy"] <= 1
     assert result.pop("seconds") > 0
+    assert result.pop("flops") > 0  # see test_flops.py
     weights = (uninterrupted["classifier"] / "classifier.safetensors").read_bytes()
     assert result.pop("weights_sha256") == hashlib.sha256(weights).hexdigest()
     (stretch,) = result.pop("stretches")  # see test_sources.py

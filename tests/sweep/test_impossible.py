@@ -103,6 +103,11 @@ def test_more_unlabelled_images_than_there_are(tmp_path: Path, role: str, words:
             ["+experiment=mixmatch", "mixer=none,mixup", "max_labels_per_class=2"],
             "procedure mixes images itself: choose mixer=none",
         ),
+        (
+            "classifier",
+            ["+experiment=mixmatch", "average=none,ema", "max_labels_per_class=2"],
+            "procedure averages the weights itself: choose average=none",
+        ),
     ],
 )
 def test_other_combinations_that_exclude_each_other(tmp_path: Path, role: str, words: list[str], expected: str) -> None:

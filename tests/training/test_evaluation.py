@@ -4,15 +4,18 @@ import io
 import math
 import sys
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from sklearn import metrics
 from torch import Tensor, nn
+from torchvision.transforms.v2 import functional as vision
 
+from chimeramix.config.schema import EvaluationConfig
 from chimeramix.machine import Machine
-from chimeramix.training.evaluation import Evaluation, evaluate
+from chimeramix.training.evaluation import VIEWS, Evaluation, Evaluator, evaluate
 
 CPU = Machine(torch.device("cpu"))
 COUNT = 200
@@ -48,7 +51,7 @@ def example(classes: int, absent: int | None = None) -> tuple[Tensor, Tensor, Lo
 
 def result_of(images: Tensor, labels: Tensor, model: Lookup, batch_size: int = 64) -> Evaluation:
     classes = model.logits.shape[1]
-    return evaluate(model, images, labels, classes, lambda pixels: pixels.float() / 255, CPU, batch_size)
+    return evaluate(model, images, labels, classes, lambda pixels: pixels.float() / 255, CPU, batch_size)["plain"]
 
 
 @pytest.mark.parametrize(("classes", "absent"), [(10, None), (10, 4), (5, None), (6, 5), (3, None), (2, None)])
@@ -127,6 +130,82 @@ def test_the_model_is_evaluated_in_eval_mode_and_put_back(training: bool) -> Non
     assert result_of(images, labels, model).metrics() == before.metrics()
     assert model.training == training
     assert model.dropout.training == training
+
+
+class Linear(nn.Module):
+    """Counts how often it is called."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.layer = nn.Linear(3 * 16 * 16, 4)
+        self.calls = 0
+
+    def forward(self, images: Tensor) -> Tensor:
+        self.calls += 1
+        return self.layer(images.flatten(1))
+
+
+def shifted(images: Tensor, left: int, top: int) -> Tensor:
+    return vision.crop(vision.pad(images, [1, 1], padding_mode="reflect"), top, left, 16, 16)
+
+
+@pytest.mark.parametrize(("views", "count"), [("flip", 2), ("flip_shift", 6)])
+def test_views_probabilities_are_averaged(views: str, count: int) -> None:
+    """With torchvision's flips, paddings and crops; images of 16 pixels are shifted by one."""
+    images = torch.randint(256, (50, 3, 16, 16), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    labels, model = torch.arange(50) % 4, Linear()
+
+    def normalize(pixels: Tensor) -> Tensor:
+        return pixels.float() / 255
+
+    found = evaluate(model, images, labels, 4, normalize, CPU, 20, views)
+    assert model.calls == 3 * count
+    alone = evaluate(model, images, labels, 4, normalize, CPU, 20)["plain"]
+    assert found["plain"].metrics() == alone.metrics()  # the plain view is one of them
+    shown = [images] if views == "flip" else [images, shifted(images, 0, 0), shifted(images, 2, 2)]
+    shown += [vision.horizontal_flip(each) for each in shown]
+    with torch.no_grad():
+        probabilities = torch.stack([model(normalize(each)).double().softmax(1) for each in shown]).mean(0)
+    assert found[views].loss == pytest.approx(-probabilities.log()[range(50), labels].mean().item(), rel=1e-5)
+    assert found[views].accuracy == (probabilities.argmax(1) == labels).double().mean()
+    expected = probabilities.log() - probabilities.log().amax(1, keepdim=True)
+    torch.testing.assert_close(found[views].logits.double(), expected, rtol=1e-3, atol=1e-5)
+
+
+def test_the_configuration_knows_all_views() -> None:
+    assert EvaluationConfig.__dataclass_fields__["views"].metadata["choices"] == VIEWS
+
+
+@pytest.mark.parametrize("scale", [1e-9, 1e-3, 1.0, 30.0])
+def test_kept_logits_give_the_predictions_and_probabilities(scale: float) -> None:
+    """In float16, whose steps are much wider than these differences."""
+    images, labels, model = example(10)
+    model.logits = model.logits * scale + 5 * scale
+    model.logits[3] = 1.0  # a draw of all classes
+    kept = result_of(images, labels, model).logits
+    assert kept.dtype == torch.float16
+    assert kept.argmax(1).tolist() == model.logits.argmax(1).tolist()
+    assert (kept == 0).sum(1).tolist() == [1] * COUNT
+    torch.testing.assert_close(kept.float().softmax(1), model.logits.softmax(1), rtol=0, atol=1e-3)
+
+
+def test_predictions_are_kept_in_a_file(tmp_path: Path) -> None:
+    images, labels, model = example(10)
+    positions = torch.randperm(COUNT).tolist()
+    evaluator = Evaluator("validation", positions, images, labels, "0123456789", lambda pixels: pixels / 255, CPU)
+    result = evaluator(model)["plain"]
+    evaluator.save(result, tmp_path / "predictions.npz")
+    with np.load(tmp_path / "predictions.npz") as file:
+        assert str(file["part"]) == "validation"
+        assert file["positions"].tolist() == positions
+        assert file["labels"].tolist() == labels.tolist()
+        assert {name: file[name].dtype for name in ("logits", "labels", "positions")} == {
+            "logits": np.float16,
+            "labels": np.int64,
+            "positions": np.int64,
+        }
+        assert (file["logits"].argmax(1) == file["labels"]).mean() == result.accuracy
 
 
 class Terminal(io.StringIO):

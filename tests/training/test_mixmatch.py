@@ -48,6 +48,7 @@ def made(model: nn.Module, tmp_path: Path, rate: float = 0.1, **settings: Any) -
         evaluate_every=0,
         machine=CPU,
         folder=tmp_path,
+        predictions=tmp_path / "predictions.npz",
         algorithm=MixMatch(**settings),
         unlabelled=views(30, 1),
         rng=RandomStream(2),
@@ -145,7 +146,7 @@ def test_the_evaluated_weights_are_a_moving_average(tmp_path: Path) -> None:
         training.step(batch)
         expected = 0.75 * expected + 0.25 * model[1].weight.detach()
     assert not torch.equal(start, model[1].weight.detach())
-    averaged = training._evaluated().state_dict()["1.weight"]
+    averaged = training.outcome.state_dict()["1.weight"]
     torch.testing.assert_close(averaged, expected)
 
 

@@ -131,6 +131,18 @@ def test_optimisers_that_are_cleared_between_epochs(tapes: Tapes, tmp_path: Path
     assert sum(tapes.replays.values()) >= 10
 
 
+@pytest.mark.parametrize("average", ["ema", "swa"])
+def test_averages_of_the_weights(average: str, tapes: Tapes, tmp_path: Path) -> None:
+    assert_same(*both_ways("classifier", "mixup", tmp_path, f"average={average}"))
+    assert sum(tapes.replays.values()) >= 10
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_sharpness_aware_steps(optimizer: str, tapes: Tapes, tmp_path: Path) -> None:
+    assert_same(*both_ways("classifier", "mixup", tmp_path, "sharpness=0.05", f"optimizer={optimizer}"))
+    assert sum(tapes.replays.values()) >= 10
+
+
 @pytest.mark.parametrize("role", ["generator", "classifier"])
 def test_half_precision_too(role: str, tapes: Tapes, tmp_path: Path) -> None:
     assert_same(*both_ways(role, "chimeramix_grid", tmp_path, precision="bf16"))
