@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from chimeramix.errors import PAUSED, RunFailure, UserError
+from chimeramix.errors import RunFailure, UserError
 from chimeramix.runs.commands import to_repeat, train_command
 from chimeramix.runs.record import DamagedRecord, FoundRun, find_runs, read_record, read_spec, without_copies
 from chimeramix.runs.spec import size_name, size_order
@@ -213,7 +213,7 @@ def _commands(rows: list[tuple[PlannedRun, State]], commands: dict[str, str]) ->
     """The commands that do what is neither done, running nor queued: a sweep's once, then those of single runs."""
     lines: dict[str, None] = {}
     for run, (state, status) in rows:
-        paused = status is not None and (status.reason or "").endswith(PAUSED)  # the same command would end at once
+        paused = status is not None and status.paused
         if state in ("missing", "interrupted", "failed") and not paused:
             line = commands.get(run.identity) or (status.command if status and status.command else run.command)
             if line:
