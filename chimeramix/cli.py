@@ -1,6 +1,7 @@
 """`chimeramix COMMAND`: the tools around training. `python -m chimeramix` does the same."""
 
 import argparse
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,8 @@ from chimeramix.report.command import report as report_runs
 from chimeramix.report.extras import Extras
 from chimeramix.report.store import METRICS
 from chimeramix.terminal import exit_status, set_up_logging
+from chimeramix.tuning.options import METRICS as TUNED_METRICS
+from chimeramix.tuning.options import STOPS, Options
 
 if TYPE_CHECKING:
     from chimeramix.data.splits import Split
@@ -102,6 +105,46 @@ def main(arguments: list[str] | None = None) -> int:
         "without it those of the sweeps that were started in this folder",
     )
 
+    tune = commands.add_parser(
+        "tune",
+        help="search hyper-parameters on held-out images",
+        usage="%(prog)s [options] train_classifier.py +dataset=NAME 'KEY=tag(log,interval(LOW,HIGH))' KEY=A,B ...",
+        description="Searches hyper-parameters on held-out images; the test set is not read. What is searched stands "
+        "in the command itself: interval(a,b), tag(log,interval(a,b)), int(interval(a,b)), range(start,stop,step), "
+        "choice(a,b) or a,b. The same command goes on with a search that was stopped, a larger --trials continues it.",
+    )
+    tune.add_argument("--trials", type=int, default=20, metavar="N", help="in all; default: %(default)s")
+    tune.add_argument(
+        "--folds", type=int, metavar="K", help="hold out each of K parts of the drawn images once; default: 3"
+    )
+    tune.add_argument("--repeats", type=int, default=1, metavar="N", help="cut into folds N times, each time otherwise")
+    tune.add_argument(
+        "--seeds", type=int, default=1, metavar="N", help="train each N times, from the command's seed on"
+    )
+    tune.add_argument(
+        "--at-once",
+        type=int,
+        default=4,
+        metavar="N",
+        help="trials of a generation, which know nothing of each other; how many runs go at once is the launcher's "
+        "(hydra/launcher=local sweep.pack=N); default: %(default)s",
+    )
+    tune.add_argument(
+        "--stop", choices=STOPS, default="none", help="stop hopeless trials after some of the epochs, or of the folds"
+    )
+    tune.add_argument(
+        "--metric", choices=TUNED_METRICS, default="accuracy", help="of the held-out images; default: %(default)s"
+    )
+    tune.add_argument(
+        "--for",
+        dest="overrides",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="of the command that trains the winner, such as max_labels_per_class=5 where the search needs more images",
+    )
+    tune.add_argument("words", metavar="command", nargs=argparse.REMAINDER, help="train_classifier.py and its words")
+
     options, rest = parser.parse_known_args(arguments)
     if rest and (options.command != "prepare" or any(word.startswith("-") for word in rest)):
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
@@ -118,6 +161,8 @@ def _do(options: argparse.Namespace) -> None:
         if options.runs.suffix == ".py":  # the folder is left out
             options.runs, options.words = Path("runs"), [str(options.runs), *options.words]
         _status(options.runs, options.words)
+    elif options.command == "tune":
+        _tune(options)
     elif options.command == "ensemble":
         _ensemble(options.runs, options.format)
     else:
@@ -159,3 +204,12 @@ def _status(runs: Path, words: list[str]) -> None:
     from chimeramix.sweep import status
 
     status.show(runs, words)
+
+
+def _tune(options: argparse.Namespace) -> None:
+    from chimeramix.tuning.command import tune
+
+    asked = {
+        field.name: getattr(options, field.name) for field in dataclasses.fields(Options) if field.name != "held_out"
+    }
+    tune(options.words, Options(**asked))

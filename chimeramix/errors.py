@@ -22,11 +22,15 @@ class Interrupted(Exception):
         self.rerun = False
 
 
+PAUSED = "(monitor.stop_after)"
+"""Ends the reason of a run that has stopped as it was asked to."""
+
+
 class Paused(Exception):
     """The run has done the epochs that `monitor.stop_after` asks for, and is not finished; its state is saved."""
 
     def __init__(self, epoch: int) -> None:
-        super().__init__(f"stopped after epoch {epoch} (monitor.stop_after)")
+        super().__init__(f"stopped after epoch {epoch} {PAUSED}")
 
 
 EXPECTED = (UserError, RunFailure, OSError)

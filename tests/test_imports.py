@@ -31,6 +31,7 @@ CONFINED = {
     "hydra": {"config", "runs.build", "app"},
     "wandb": {"training.tracking"},
     "skimage": {"data.segments"},
+    "optuna": {"tuning.sampler"},
 }
 
 
@@ -70,7 +71,7 @@ def own(module):
 def test_all_layers_are_there():
     heads = {name.split(".")[0] for name in MODULES}
     folders = {path.name for path in PACKAGE.iterdir() if path.is_dir() and path.name != "__pycache__"}
-    assert folders == PARTS | TRAINING | {"config", "runs", "sweep", "report"}
+    assert folders == PARTS | TRAINING | {"config", "runs", "sweep", "report", "tuning"}
     assert heads - folders == ROOT_FILES
 
 
@@ -191,10 +192,10 @@ print(*sorted(name for name in sys.modules if name.startswith("chimeramix.")))
 
 def test_the_extras_hold_all_that_the_package_imports():
     extras = project()["optional-dependencies"]
-    installed = set().union(*(IMPORTED_AS.get(name, {name}) for name in names(extras["train"])))
+    installed = set().union(*(IMPORTED_AS.get(name, {name}) for name in names(extras["train"] + extras["tune"])))
     imported = {name.split(".")[0] for found in MODULES.values() for name in found}
     assert imported - set(sys.stdlib_module_names) - {"chimeramix", "torch"} <= installed
-    assert "chimeramix[train]" in extras["dev"]
+    assert {"chimeramix[train]", "chimeramix[tune]"} <= set(extras["dev"])
 
 
 @pytest.mark.parametrize("command", [["prepare", "demo/digits"], ["report", "runs"], ["--version"]])
@@ -211,6 +212,13 @@ def test_prepare_without_hydra_says_so():
     done = without({"hydra-core"}, program)
     assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
     assert done.stderr.startswith("error: hydra is not installed;")
+
+
+def test_a_search_without_optuna_says_so():
+    words = ["tune", "train_classifier.py", "+dataset=demo/digits", "optimizer.lr=0.1,1"]
+    done = without({"optuna"}, f"from chimeramix.console import main; raise SystemExit(main({words}))")
+    assert done.returncode == 1
+    assert done.stderr == ('error: optuna is not installed; chimeramix tune needs it: pip install "chimeramix[tune]"\n')
 
 
 def test_the_documented_installations_bring_the_commands():

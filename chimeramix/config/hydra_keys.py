@@ -16,15 +16,18 @@ from chimeramix.errors import UserError
 
 _COUNT = ("hydra/launcher", "hydra.launcher", "hydra.sweep.dir", "hydra.sweeper.max_batch_size", "hydra.mode")
 _FOLDER = "a run's folder follows from its settings: choose where it lies with machine.runs_dir=FOLDER"
-_LISTS = "give the values as lists on the command line, such as seed=0,1 or optimizer.lr=0.1,0.01, with --multirun"
+_SEARCH = (
+    "give the values as lists, such as seed=0,1, with --multirun, or search with chimeramix tune train_classifier.py "
+    "'optimizer.lr=tag(log,interval(0.001,0.1))'"
+)
 _LOG = "a run's log is train.log in its folder, and what it prints: remove this key"
 _INSTEAD = {
     "hydra.run": _FOLDER,
     "hydra.sweep": _FOLDER,
     "hydra.output_subdir": _FOLDER,
     "hydra.job.chdir": f"a run stays in the current folder; {_FOLDER}",
-    "hydra.sweeper": _LISTS,
-    "hydra/sweeper": _LISTS,
+    "hydra.sweeper": _SEARCH,
+    "hydra/sweeper": _SEARCH,
     "hydra.verbose": _LOG,
     "hydra.job_logging": _LOG,
     "hydra.hydra_logging": _LOG,

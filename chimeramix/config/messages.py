@@ -56,6 +56,8 @@ class CompositionError:
                 f"{ambiguous}: several values; add --multirun to sweep over them, or write a list: {name}=[{values}], "
                 f"or a text: {quoted(ambiguous)}"
             )
+        if several := self._find(r"Sweep parameters '([^']+)' requires --multirun"):
+            return f"{several}: several values; add --multirun to sweep over a list, or search with chimeramix tune"
         if self._text.startswith("while "):
             return f"not valid YAML: {self._text}"
         file = self._find(r"In '([^']+)'")

@@ -7,7 +7,7 @@ Hydra applies them.
 
 import copy
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,7 @@ class Sweep:
         resources: the launcher's keys.
         folder: where the sweep's own files go (`hydra.sweep.dir`).
         largest_batch: most jobs that are submitted at once (`hydra.sweeper.max_batch_size`).
+        command: repeats it; empty for the entry point's command with these overrides and `--multirun`.
     """
 
     role: str
@@ -52,6 +53,7 @@ class Sweep:
     resources: dict[str, Any]
     folder: Path
     largest_batch: int | None
+    command: str = ""
 
 
 def read_sweep(tree: Tree, overrides: list[str]) -> Sweep:
@@ -60,10 +62,25 @@ def read_sweep(tree: Tree, overrides: list[str]) -> Sweep:
         jobs = _combinations([parse(word) for word in overrides])
         if not jobs:
             raise UserError("this sweep has no jobs: one of its lists or ranges is empty")
-        composer = _Composer(tree)
-        runs = [composer.settings(job) for job in jobs]
-        launcher, resources, folder, largest_batch = _launcher_settings(tree, jobs[0])
-    return Sweep(tree.role, tree.options + overrides, runs, launcher, resources, folder, largest_batch)
+        return _composed(_Composer(tree), tree.options + overrides, jobs)
+
+
+def sweep_of_jobs(tree: Tree, overrides: list[str], jobs: list[list[str]], command: str = "") -> Sweep:
+    """Composes runs whose overrides are given one by one. Raises `UserError` for a mistake in any of them.
+
+    Args:
+        overrides: what the sweep's folder says of it.
+        jobs: the overrides of each run, at least one; the first one's choose the launcher.
+        command: repeats the sweep.
+    """
+    with hydra_ready(tree):
+        return replace(_composed(_Composer(tree), tree.options + overrides, jobs), command=command)
+
+
+def _composed(composer: "_Composer", overrides: list[str], jobs: list[list[str]]) -> Sweep:
+    runs = [composer.settings(job) for job in jobs]
+    launcher, resources, folder, largest_batch = _launcher_settings(composer.tree, jobs[0])
+    return Sweep(composer.tree.role, overrides, runs, launcher, resources, folder, largest_batch)
 
 
 def _combinations(overrides: list[Override]) -> list[list[str]]:
@@ -71,7 +88,10 @@ def _combinations(overrides: list[Override]) -> list[list[str]]:
     axes = []
     for override in overrides:
         if override.is_sweep_override() and not override.is_discrete_sweep():
-            raise UserError(f"{override.input_line}: a sweep needs a list or range(START,STOP), no interval")
+            raise UserError(
+                f"{override.input_line}: a sweep needs a list or range(START,STOP); for an interval use "
+                "chimeramix tune train_classifier.py ... in place of --multirun"
+            )
         if override.is_sweep_override():
             axes.append([f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()])
         else:
@@ -83,7 +103,7 @@ class _Composer:
     """Composes within `hydra_ready`."""
 
     def __init__(self, tree: Tree) -> None:
-        self._tree = tree
+        self.tree = tree
         self._parsed: dict[str, tuple[Override, bool]] = {}
         self._checked: set[str] = set()
         self._composed: dict[tuple[str, ...], tuple[DictConfig, dict[str, Any]]] = {}
@@ -91,27 +111,27 @@ class _Composer:
     def settings(self, job: list[str]) -> Settings:
         words = [(word, *self._parse(word)) for word in job]
         if not self._checked.issuperset(job):
-            check_overrides(self._tree, [override for _, override, _ in words])
+            check_overrides(self.tree, [override for _, override, _ in words])
             self._checked.update(job)
         choices = tuple(word for word, _, of_a_group in words if of_a_group)
         if choices not in self._composed:
-            self._composed[choices] = compose_tree(self._tree, list(choices))
+            self._composed[choices] = compose_tree(self.tree, list(choices))
         shared, names = self._composed[choices]
         config = copy.deepcopy(shared)
         own = [override for _, override, of_a_group in words if not of_a_group and not override.is_hydra_override()]
         try:
             apply_overrides(config, own)
         except (HydraException, OmegaConfBaseException):
-            compose_tree(self._tree, job)  # says what is wrong
+            compose_tree(self.tree, job)  # says what is wrong
             raise
-        return settings_from(self._tree, config, names, job)
+        return settings_from(self.tree, config, names, job)
 
     def _parse(self, word: str) -> tuple[Override, bool]:
         """An override, and whether it chooses an option of a config group."""
         if word not in self._parsed:
             override = parse(word)
             key = override.key_or_group
-            self._parsed[word] = override, key.startswith("hydra/") or bool(options_of(key, self._tree.folders))
+            self._parsed[word] = override, key.startswith("hydra/") or bool(options_of(key, self.tree.folders))
         return self._parsed[word]
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import MappingProxyType, NoneType
 from typing import Any
 
-from chimeramix.errors import Interrupted, Paused, RunFailure, one_line
+from chimeramix.errors import PAUSED, Interrupted, Paused, RunFailure, one_line
 from chimeramix.files import write_json
 from chimeramix.runs.record import DamagedRecord, metrics_of, read_record
 
@@ -70,6 +70,11 @@ class RunStatus:
     where: str = ""
     loss: float | None = None
     accuracy: float | None = None
+
+    @property
+    def paused(self) -> bool:
+        """Whether the run has stopped as it was asked to; the same command would end at once."""
+        return (self.reason or "").endswith(PAUSED)
 
     @property
     def seconds_left(self) -> float | None:

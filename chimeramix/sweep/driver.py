@@ -15,7 +15,7 @@ from chimeramix.runs.record import read_record
 from chimeramix.runs.sources import changed_since
 from chimeramix.runs.state import RunStatus
 from chimeramix.sweep.launch import Job, in_this_process, on_slurm, on_this_machine
-from chimeramix.sweep.plan import Plan, PlannedRun, count_states, plan, queue_of, states_of, write_plan
+from chimeramix.sweep.plan import PlannedRun, count_states, plan, queue_of, states_of, write_plan
 from chimeramix.sweep.pool import default_at_once
 from chimeramix.sweep.task import write_job
 from chimeramix.sweep.trial import Trials
@@ -42,11 +42,9 @@ def sweep(tree: Tree, overrides: list[str]) -> None:
         Interrupted, KeyboardInterrupt: after a signal.
     """
     asked = read_sweep(tree, overrides)
-    if asked.launcher not in LAUNCHERS:
-        raise UserError(f"hydra/launcher={asked.launcher}: sweeps run with slurm, local or basic")
-    launcher = LAUNCHERS[asked.launcher]
+    launcher_of(asked)
     planned = plan(asked)
-    states = _states(planned.runs, asked.folder.parent)
+    states = states_and_queue(planned.runs, asked.folder.parent)
     todo, trials = [], Trials()
     for run, (state, _) in zip(planned.runs, states, strict=True):
         assert run.settings is not None
@@ -54,6 +52,30 @@ def sweep(tree: Tree, overrides: list[str]) -> None:
         if state in ("missing", "interrupted", "failed") or (state == "done" and run.settings.config.rerun):
             trials.run(run.settings, run.source)
             todo.append(run)
+    check_machines(asked, todo)
+    if planned.nothing:
+        train = "trains" if planned.nothing == 1 else "train"
+        combinations = counted(planned.combinations, "combination")
+        log.info("%d of %s %s no %s: nothing to do", planned.nothing, combinations, train, tree.role)
+    if planned.runs:
+        log.info("%s: %s", counted(len(planned.runs), "run"), count_states(states))
+        _warn_of_changes([run for run, (state, _) in zip(planned.runs, states, strict=True) if state == "done"])
+    if todo:
+        launch(asked, planned.runs, todo)
+    if planned.runs:
+        _summarise(planned.runs, asked)
+
+
+def launcher_of(asked: Sweep) -> str:
+    """`basic`, `local` or `slurm`. Raises `UserError` for a launcher of other runs than ours."""
+    if asked.launcher not in LAUNCHERS:
+        raise UserError(f"hydra/launcher={asked.launcher}: sweeps run with slurm, local or basic")
+    return LAUNCHERS[asked.launcher]
+
+
+def check_machines(asked: Sweep, todo: list[PlannedRun]) -> None:
+    """Raises `UserError` where the runs can't be done with the launcher, or not on this machine."""
+    launcher = launcher_of(asked)
     if todo and launcher == "slurm" and shutil.which("srun") is None:
         raise UserError(
             "there is no Slurm on this machine (srun is not found): add hydra/launcher=local to do the sweep's runs "
@@ -63,17 +85,6 @@ def sweep(tree: Tree, overrides: list[str]) -> None:
         machines = (run.settings.config.machine for run in todo if run.settings is not None)
         for chosen in {(each.device, each.precision, each.compile, each.threads) for each in machines}:
             Machine.choose(*chosen)
-    if planned.nothing:
-        train = "trains" if planned.nothing == 1 else "train"
-        combinations = counted(planned.combinations, "combination")
-        log.info("%d of %s %s no %s: nothing to do", planned.nothing, combinations, train, tree.role)
-    if planned.runs:
-        log.info("%s: %s", counted(len(planned.runs), "run"), count_states(states))
-        _warn_of_changes([run for run, (state, _) in zip(planned.runs, states, strict=True) if state == "done"])
-    if todo:
-        _launch(launcher, asked, planned, todo)
-    if planned.runs:
-        _summarise(planned.runs, asked)
 
 
 def _warn_of_changes(finished: list[PlannedRun]) -> None:
@@ -89,7 +100,12 @@ def _warn_of_changes(finished: list[PlannedRun]) -> None:
             log.warning("%s; changed since: %s; rerun=true trains them again", runs, changed)
 
 
-def _states(runs: list[PlannedRun], sweeps: Path) -> list[tuple[str, RunStatus | None]]:
+def states_and_queue(runs: list[PlannedRun], sweeps: Path) -> list[tuple[str, RunStatus | None]]:
+    """The state of each run, with what waits in Slurm's queue. Raises `RunFailure` where Slurm does not answer.
+
+    Args:
+        sweeps: the folder of all sweeps.
+    """
     states = states_of(runs)
     if all(state == "done" for state, _ in states):
         return states
@@ -99,9 +115,23 @@ def _states(runs: list[PlannedRun], sweeps: Path) -> list[tuple[str, RunStatus |
         raise RunFailure(str(error)) from error
 
 
-def _launch(launcher: str, asked: Sweep, planned: Plan, todo: list[PlannedRun]) -> None:
+def launch(asked: Sweep, runs: list[PlannedRun], todo: list[PlannedRun]) -> None:
+    """Does some of a sweep's runs, and the generators that they lack, with its launcher; returns when all have ended.
+
+    A run's failure is recorded in its folder and leaves the others alone.
+
+    Args:
+        asked: whose launcher, resources and folder they use.
+        runs: all of the sweep, which its folder names.
+        todo: those to do; `check_machines` and `Trials` have passed them.
+
+    Raises:
+        UserError: where the launcher takes none of them.
+        Interrupted, KeyboardInterrupt: after a signal.
+    """
+    launcher = launcher_of(asked)
     folder = _new_folder(asked.folder)
-    write_plan(folder, asked, planned.runs)
+    write_plan(folder, asked, runs)
     pack = asked.runs[0].config.sweep.pack
     size = pack or 1 if launcher == "slurm" else 1
     jobs = []
@@ -128,7 +158,7 @@ def _launch(launcher: str, asked: Sweep, planned: Plan, todo: list[PlannedRun]) 
         raise
     except Interrupted as stop:
         stop.rerun = any(run.settings is not None and run.settings.config.rerun for run in todo)
-        log.info("%s", count_states(states_of(planned.runs)))
+        log.info("%s", count_states(states_of(runs)))
         raise
 
 
@@ -155,7 +185,7 @@ def _runs_dir(asked: Sweep) -> str:
 
 def _summarise(runs: list[PlannedRun], asked: Sweep) -> None:
     """Says how many runs are done and what is wrong with the others. Raises `RunFailure` where any is not done."""
-    states = _states(runs, asked.folder.parent)
+    states = states_and_queue(runs, asked.folder.parent)
     unfinished = [(run, state, status) for run, (state, status) in zip(runs, states, strict=True) if state != "done"]
     for run, state, status in unfinished[:_MOST_LISTED]:
         log.info("%s: %s", run.folder, _describe(state, status))

@@ -56,7 +56,9 @@ def on_this_machine(jobs: list[Job], at_once: int) -> None:
             bar.update()
             folder = runs[position].folder
             if bar.disable:
-                log.info("%d of %d: %s %s", count, len(runs), folder.name, read_state(folder)[0])
+                state, status = read_state(folder)
+                paused = status is not None and status.paused
+                log.info("%d of %d: %s %s", count, len(runs), folder.name, "paused" if paused else state)
 
         run_pool(tasks, at_once, ended)
 

@@ -53,11 +53,13 @@ class Plan:
         runs: each once, though several combinations may share it (experiments with one generator).
         combinations: number of the overrides' combinations.
         nothing: how many of those have nothing to train (experiments without a generator).
+        of_each: the run of each combination, None where there is nothing to train.
     """
 
     runs: list[PlannedRun]
     combinations: int
     nothing: int
+    of_each: list[PlannedRun | None]
 
 
 def plan(sweep: Sweep) -> Plan:
@@ -73,10 +75,10 @@ def plan(sweep: Sweep) -> Plan:
     sources: dict[str, tuple[DataSource, dict[str, Any], Sequence[int] | None]] = {}
     existing: dict[Path, dict[str, Path]] = {}
     found: dict[str, PlannedRun] = {}
-    nothing = 0
+    of_each: list[PlannedRun | None] = []
     for settings in sweep.runs:
         if trains_nothing(settings):
-            nothing += 1
+            of_each.append(None)
             continue
         config = settings.config
         data = json.dumps([config.dataset, config.machine.data_dir, config.validation.asked], sort_keys=True)
@@ -92,8 +94,8 @@ def plan(sweep: Sweep) -> Plan:
         folder = folders_of(settings, facts, existing[runs_dir])[0]
         command = resume_command(settings.role, settings.overrides)
         run = PlannedRun(folder.path, settings.role, columns_of(settings), command, folder.identity, settings, source)
-        found.setdefault(folder.identity, run)
-    return Plan(list(found.values()), len(sweep.runs), nothing)
+        of_each.append(found.setdefault(folder.identity, run))
+    return Plan(list(found.values()), len(sweep.runs), of_each.count(None), of_each)
 
 
 def _check_counts(config: Config, role: str, class_sizes: Sequence[int]) -> None:
@@ -165,6 +167,8 @@ def write_plan(folder: Path, sweep: Sweep, runs: list[PlannedRun]) -> None:
         "cells": cells,
         "jobs": {},
     }
+    if sweep.command:
+        content["command"] = sweep.command
     write_json(folder / "sweep.json", content)
 
 
@@ -174,7 +178,8 @@ def read_plans(sweeps: Path) -> list[dict[str, Any]]:
     for path in sorted(sweeps.glob("*/sweep.json")):
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
-            plans.append({key: content[key] for key in ("role", "overrides", "cells", "jobs")})
+            known = {key: content[key] for key in ("role", "overrides", "cells", "jobs")}
+            plans.append({**known, "command": content.get("command")})
         except (OSError, ValueError, KeyError, TypeError):
             log.warning("%s is damaged: what that sweep planned is not known", path)
     return plans

@@ -38,13 +38,14 @@ def runs_below(folder: Path) -> tuple[list[PlannedRun], dict[str, str]]:
     runs: dict[str, PlannedRun] = {}
     commands: dict[str, str] = {}
     for sweep in read_plans(folder / "sweeps"):
-        command = train_command(sweep["role"], to_repeat(sweep["overrides"]))
+        again = f"{train_command(sweep['role'], to_repeat(sweep['overrides']))} --multirun"
+        command = sweep["command"] or again
         for entry in sweep["cells"]:
             # The name within this folder, wherever it lay when the sweep began.
             place = folder / entry["role"] / Path(entry["folder"]).name
             identity = entry.get("identity") or place.name.rsplit("-", 1)[-1]  # of a version that wrote none
             runs[identity] = PlannedRun(place, entry["role"], entry["columns"], entry["command"], identity)
-            commands[identity] = f"{command} --multirun"
+            commands[identity] = command
     for role in ("generator", "classifier"):
         found, copies = without_copies(find_runs(folder / role))
         for run in found:
@@ -70,12 +71,11 @@ def runs_of_command(folder: Path, words: list[str]) -> tuple[list[PlannedRun], d
     from chimeramix.config.tree import tree_of
     from chimeramix.sweep.plan import plan
 
-    words = words[1:] if words[:1] in (["python"], ["python3"]) else words
-    script = re.fullmatch(r"(?:.*/)?train_(generator|classifier)\.py", words[0] if words else "")
-    if script is None:
-        given = words[0] if words else "no words"
+    role, rest = split_command(words)
+    if not role:
+        given = rest[0] if rest else "no words"
         raise UserError(f"{given}: give the sweep's axes as its command: train_classifier.py +dataset=... seed=0,1")
-    role, options = script.group(1), read_command_line(words[1:])
+    options = read_command_line(rest)
     overrides = [word for word in to_repeat(options.overrides) if not word.startswith("machine.runs_dir=")]
     quoted = str(folder).replace("\\", "\\\\").replace("'", "\\'")
     overrides.append(f"machine.runs_dir='{quoted}'")
@@ -83,6 +83,13 @@ def runs_of_command(folder: Path, words: list[str]) -> tuple[list[PlannedRun], d
     runs = plan(read_sweep(tree, overrides)).runs
     command = f"{train_command(role, tree.options + overrides)} --multirun"
     return runs, {run.identity: command for run in runs}
+
+
+def split_command(words: list[str]) -> tuple[str, list[str]]:
+    """The role and the other words of `[python] train_<role>.py ...`; no role where it is no such command."""
+    words = words[1:] if words[:1] in (["python"], ["python3"]) else words
+    script = re.fullmatch(r"(?:.*/)?train_(generator|classifier)\.py", words[0] if words else "")
+    return (script.group(1), words[1:]) if script else ("", words)
 
 
 def preview(sweep: "Sweep") -> None:
@@ -206,7 +213,8 @@ def _commands(rows: list[tuple[PlannedRun, State]], commands: dict[str, str]) ->
     """The commands that do what is neither done, running nor queued: a sweep's once, then those of single runs."""
     lines: dict[str, None] = {}
     for run, (state, status) in rows:
-        if state in ("missing", "interrupted", "failed"):
+        paused = status is not None and status.paused
+        if state in ("missing", "interrupted", "failed") and not paused:
             line = commands.get(run.identity) or (status.command if status and status.command else run.command)
             if line:
                 lines[line] = None

@@ -122,8 +122,10 @@ def test_a_dry_run_of_a_sweep_lists_its_runs(
 @pytest.mark.parametrize(
     ("words", "parts"),
     [
-        ("+hydra.sweeper.params.seed=0,1 --multirun", ["hydra.sweeper.params", "seed=0,1 or", "--multirun"]),
-        ("hydra/sweeper=optuna --multirun", ["hydra/sweeper=optuna: has no effect", "lists"]),
+        ("+hydra.sweeper.params.seed=0,1 --multirun", ["hydra.sweeper.params", "seed=0,1", "--multirun"]),
+        ("hydra/sweeper=optuna --multirun", ["hydra/sweeper=optuna: has no effect", "lists", "chimeramix tune"]),
+        ("optimizer.lr=interval(0.1,1) --multirun", ["interval(0.1,1): a sweep needs a list", "chimeramix tune"]),
+        ("optimizer.lr=interval(0.1,1)", ["optimizer.lr=interval(0.1,1): several values", "chimeramix tune"]),
         ("hydra.foo=1", ["hydra.foo=1: has no effect here", "hydra.sweep.dir"]),
         ("+hydra.foo=1 --multirun", ["hydra.foo=1: has no effect here"]),
         ("hydra.launchr.partition=x", ["did you mean hydra.launcher"]),

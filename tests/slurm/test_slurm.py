@@ -218,3 +218,32 @@ def test_several_runs_share_a_job(tmp_path: Path, options: Path, expected: dict[
     for folder in folders:
         assert_same_run(folder, expected[folder.name])
     assert went_on(victim)
+
+
+def test_a_search_survives_a_kill(tmp_path: Path) -> None:
+    """`chimeramix tune` is killed while its jobs train, and repeated: the same trials as on this machine."""
+    words = ["train_classifier.py", "+dataset=demo/digits", "+experiment=baseline", "max_labels_per_class=4"]
+    words += ["optimizer.lr=tag(log,interval(0.001,0.1))", "machine.device=cpu", "machine.threads=1"]
+    words += ["machine.workers=1", *(word for word in CLASSIFIER if not word.startswith("epochs=")), "epochs=9"]
+    options = ["--trials=4", "--at-once=2", "--folds=2", "--stop=epochs"]
+
+    def search(runs: Path, *more: str) -> "subprocess.Popen[str]":
+        command = [sys.executable, "-m", "chimeramix", "tune", *options, *words, f"machine.runs_dir={runs}", *more]
+        return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=ROOT)
+
+    def trials(runs: Path) -> list[dict[str, object]]:
+        (record,) = runs.glob("tuning/*/tuning.json")
+        found: list[dict[str, object]] = json.loads(record.read_text())["trials"]
+        return found
+
+    status, printed = end(search(tmp_path / "here", "hydra/launcher=local", "sweep.pack=2"))
+    assert status == 0, printed
+    runs = tmp_path / "runs"
+    killed = search(runs, *LAUNCHER, "sweep.pack=2")
+    until(lambda: next(runs.glob("classifier/*/metrics.jsonl"), None), "a run that trains")
+    killed.kill()
+    killed.communicate()
+    status, printed = end(search(runs, *LAUNCHER, "sweep.pack=2"))
+    assert status == 0, printed
+    assert trials(runs) == trials(tmp_path / "here")
+    assert {trial["state"] for trial in trials(runs)} == {"complete", "stopped"}
