@@ -50,7 +50,8 @@ def compare(results: list[Result], first: str, second: str) -> list[Comparison]:
         shared = [draw for draw in sorted(result.runs) if draw in other.runs]
         if shared:
             differences = [result.runs[draw].score - other.runs[draw].score for draw in shared]
-            dependent = len({draw.subset for draw in shared}) < len(shared)
+            subsets = {draw.subset if size is not None else None for draw in shared}  # of all images there is one
+            dependent = len(subsets) < len(shared)
             mean, width = statistics.fmean(differences), half_width(differences)
             comparisons.append(Comparison(result, other, len(shared), mean, width, dependent))
     if not comparisons:

@@ -46,8 +46,8 @@ class Draw(NamedTuple):
 
     @property
     def subset(self) -> tuple[int, int]:
-        """Which labelled images were drawn."""
-        return self.split_seed, self.split
+        """Which labelled images were drawn; with a published split nothing is drawn by the split seed."""
+        return (self.split_seed if self.split < 0 else -1), self.split
 
     @classmethod
     def of(cls, record: Record) -> "Draw":

@@ -5,6 +5,7 @@ import io
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -134,6 +135,25 @@ def test_pairs_over_the_same_splits(tmp_path: Path, capsys: Output) -> None:
     assert (low, high) == (pytest.approx(100 * interval.low, abs=0.005), pytest.approx(100 * interval.high, abs=0.005))
     assert float(row[3]) == pytest.approx(100 * (np.mean(ours) - np.mean(baseline)), abs=0.005)
     assert row[5] == "5"
+
+
+GEM_0 = {"split": {"_target_": "chimeramix.data.GEM", "number": 0}}
+
+
+@pytest.mark.parametrize(
+    ("size", "settings", "dependent"),
+    [(5, {}, False), (5, {"split_seed": 0}, True), (50, GEM_0, True), (None, {}, True)],
+)
+def test_pairs_that_share_labelled_images_are_named(
+    size: int | None, settings: dict[str, Any], dependent: bool, tmp_path: Path, capsys: Output
+) -> None:
+    """Seeds of one split, drawn or published, or of all images. The split seed, by default the seed, draws nothing of a
+    published one."""
+    for seed in (0, 1, 2):
+        add_run(tmp_path, "MixUp", seed, 0.4 + seed / 100, samples_per_class=size, settings=settings)
+        add_run(tmp_path, "Baseline", seed, 0.4, samples_per_class=size, settings=settings)
+    printed = " ".join(report(capsys, tmp_path, "--compare", "MixUp", "Baseline").split())
+    assert ("too narrow: seeds and folds of one split share their images" in printed) == dependent
 
 
 @pytest.mark.parametrize(
