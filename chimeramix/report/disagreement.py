@@ -17,11 +17,11 @@ from typing import Any
 
 import numpy as np
 
-from chimeramix.report.paired import Comparison, half_width
+from chimeramix.report.paired import Comparison, dependent, half_width
 from chimeramix.report.predicted import Reader
 from chimeramix.report.scores import class_accuracies
 from chimeramix.report.store import Draw
-from chimeramix.report.tables import ABSENT, interval
+from chimeramix.report.tables import ABSENT, DEPENDENT, interval
 from chimeramix.runs.predictions import Predictions
 from chimeramix.runs.spec import size_name
 from chimeramix.terminal import Table, Text, counted
@@ -153,7 +153,8 @@ def _class_table(comparison: Comparison, pairs: Pairs) -> Table:
         header=["class", one.method, other.method, "difference", "95 % interval"],
         rows=rows,
         caption=f"mean over {counted(len(pairs), 'pair')} of runs with the same seed and split, Student's t interval; "
-        "bold: it excludes 0, as one in 20 does by chance",
+        "bold: it excludes 0, as one in 20 does by chance"
+        + (DEPENDENT if dependent(one.samples_per_class, pairs) else ""),
     )
 
 

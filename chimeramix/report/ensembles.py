@@ -11,12 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
-from chimeramix.report.paired import half_width
+from chimeramix.report.paired import dependent, half_width
 from chimeramix.report.predicted import Reader, by_split, name_of
 from chimeramix.report.results import Result, by_table
 from chimeramix.report.scores import METRIC_OF, log_probabilities
-from chimeramix.report.store import FinishedRun
-from chimeramix.report.tables import interval, legends, spread
+from chimeramix.report.store import Draw, FinishedRun
+from chimeramix.report.tables import DEPENDENT, interval, legends, spread
 from chimeramix.runs.spec import size_name
 from chimeramix.terminal import Table, Text, counted
 
@@ -28,12 +28,14 @@ class Ensembles:
     """The ensembles of a result, one for each split with two members or more.
 
     Attributes:
+        splits: of each, the draw without the seeds.
         members: of each.
         alone: mean over the members of each, in percent.
         together: the ensemble's own, in percent.
         single: runs without a second one on their split.
     """
 
+    splits: list[Draw]
     members: list[int]
     alone: list[float]
     together: list[float]
@@ -54,6 +56,7 @@ def ensemble_tables(results: list[Result], metric: str, damaged: dict[Path, str]
             continue
         single = [f"{name} ({counted(each.single, 'run')})" for name, (_, each) in found.items() if each.single]
         note = f"alone on their split, so in no ensemble: {'; '.join(single)}"
+        shared = any(dependent(result.samples_per_class, each.splits) for result, each in found.values())
         splits = "splits" if part == "test" else "splits and folds"
         tables.append(
             Table(
@@ -71,7 +74,7 @@ def ensemble_tables(results: list[Result], metric: str, damaged: dict[Path, str]
                 rows=rows,
                 caption=f"mean of the members' probabilities; mean ± std over {splits}, gain paired by split with "
                 "Student's t interval, bold: it excludes 0; none is formed across splits: it would use more labels "
-                "than each member",
+                "than each member" + (DEPENDENT if shared else ""),
                 notes=[*legends(group), *([note] if single else [])],
             )
         )
@@ -84,9 +87,9 @@ def ensemble_tables(results: list[Result], metric: str, damaged: dict[Path, str]
 
 
 def _ensembles(result: Result, metric: str, reader: Reader) -> Ensembles:
-    found = Ensembles([], [], [], 0)
+    found = Ensembles([], [], [], [], 0)
     single = 0
-    for runs in by_split(result).values():
+    for split, runs in by_split(result).items():
         if len(runs) < 2:
             single += 1
             continue
@@ -94,10 +97,11 @@ def _ensembles(result: Result, metric: str, reader: Reader) -> Ensembles:
         if scores is None:
             continue
         members, together = scores
+        found.splits.append(split)
         found.members.append(len(members))
         found.alone.append(statistics.fmean(members))
         found.together.append(together)
-    return Ensembles(found.members, found.alone, found.together, single)
+    return Ensembles(found.splits, found.members, found.alone, found.together, single)
 
 
 def _scores(runs: Sequence[FinishedRun], metric: str, reader: Reader) -> tuple[list[float], float] | None:

@@ -2,10 +2,12 @@
 
 import math
 import statistics
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from chimeramix.errors import UserError
 from chimeramix.report.results import Result
+from chimeramix.report.store import Draw
 
 
 @dataclass(frozen=True)
@@ -50,13 +52,17 @@ def compare(results: list[Result], first: str, second: str) -> list[Comparison]:
         shared = [draw for draw in sorted(result.runs) if draw in other.runs]
         if shared:
             differences = [result.runs[draw].score - other.runs[draw].score for draw in shared]
-            subsets = {draw.subset if size is not None else None for draw in shared}  # of all images there is one
-            dependent = len(subsets) < len(shared)
             mean, width = statistics.fmean(differences), half_width(differences)
-            comparisons.append(Comparison(result, other, len(shared), mean, width, dependent))
+            comparisons.append(Comparison(result, other, len(shared), mean, width, dependent(size, shared)))
     if not comparisons:
         raise UserError(f"--compare: {first!r} and {second!r} have no split in common, so there is nothing to pair")
     return comparisons
+
+
+def dependent(samples_per_class: int | None, draws: Collection[Draw]) -> bool:
+    """Whether several of the runs share labelled images: an interval over them is too narrow."""
+    subsets = {draw.subset if samples_per_class is not None else None for draw in draws}  # of all images there is one
+    return len(subsets) < len(draws)
 
 
 def half_width(differences: list[float]) -> float | None:

@@ -3,9 +3,9 @@
 import statistics
 
 from chimeramix.errors import UserError
-from chimeramix.report.paired import half_width
+from chimeramix.report.paired import dependent, half_width
 from chimeramix.report.results import Result
-from chimeramix.report.tables import ABSENT, draws_name, legends, spread
+from chimeramix.report.tables import ABSENT, DEPENDENT, draws_name, legends, spread
 from chimeramix.runs.spec import size_name
 from chimeramix.terminal import Table, Text
 
@@ -31,7 +31,8 @@ def variants_tables(results: list[Result], metric: str) -> list[Table]:
                     header=["data set", "model", "method", "per class", "variant", draws_name(part), *measures],
                     rows=rows,
                     caption="difference to the plain weights and views of the same runs, in percentage points, with "
-                    "Student's t interval; bold: it excludes 0",
+                    "Student's t interval; bold: it excludes 0"
+                    + (DEPENDENT if any(dependent(each.samples_per_class, each.runs) for each in measured) else ""),
                     notes=legends(measured),
                     left=3,
                 )

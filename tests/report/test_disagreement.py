@@ -82,11 +82,20 @@ def test_differences_by_class(tmp_path: Path, capsys: Output) -> None:
     ]
     (folders[0] / "split.json").write_text(json.dumps({"classes": ["cat", "dog", "frog"]}))
     printed = report(capsys, tmp_path, "--compare", "A", "B", "--per-class")
+    assert "too narrow" not in printed
     cat, dog, frog = rows(printed, "5 per class: accuracy within each class in %")
     low, high = scipy.stats.t.interval(0.95, 1, loc=87.5, scale=scipy.stats.sem([100, 75]))
     assert cat == ["cat", "100.00", "12.50", "+87.50", f"[{low:+.2f}, {high:+.2f}]"]
     assert dog == ["dog", "75.00", "75.00", "+0.00", "[+0.00, +0.00]"]
     assert frog == ["frog", "50.00", "50.00", "+0.00", "[+0.00, +0.00]"]
+
+
+def test_classes_over_seeds_of_one_split(tmp_path: Path, capsys: Output) -> None:
+    for seed in (0, 1):
+        for name, guess in (("A", A), ("B", B)):
+            add_predicted(tmp_path, name, seed, answers(*guess), LABELS, split_seed=0)
+    table = " ".join(report(capsys, tmp_path, "--compare", "A", "B", "--per-class").split()).split("within each class")
+    assert "too narrow: seeds and folds of one split share their images" in table[1]
 
 
 def test_in_print(tmp_path: Path, capsys: Output) -> None:

@@ -9,6 +9,7 @@ from tests.report.predicted import add_predicted, answers
 from tests.report.test_report import Output, cells, main, report
 
 LABELS = [0, 1, 2, 0]
+NARROW = "too narrow: seeds and folds of one split share their images"
 
 
 def row(printed: str, method: str, columns: int) -> list[str]:
@@ -37,6 +38,7 @@ def test_the_mean_probability_of_the_seeds_of_a_split(tmp_path: Path, capsys: Ou
         f"{gains.mean():+.2f}",
         f"[{gains.mean() - half:+.2f}, {gains.mean() + half:+.2f}]",
     ]
+    assert NARROW not in " ".join(printed.split()), "each split has its own images"
 
 
 def test_no_ensemble_across_splits(tmp_path: Path, capsys: Output) -> None:
@@ -72,6 +74,7 @@ def test_ensembles_of_each_fold(tmp_path: Path, capsys: Output) -> None:
     printed = report(capsys, tmp_path, "--ensemble")
     assert row(printed, "Baseline", 8)[2:4] == ["3", "2"]
     assert "ensembles of seeds on one split, validation accuracy in %" in printed
+    assert NARROW in " ".join(printed.split())
 
 
 def test_a_single_split_has_no_interval(tmp_path: Path, capsys: Output) -> None:

@@ -22,8 +22,8 @@ def figures(accuracy: float) -> dict[str, float]:
     return {"accuracy": accuracy, "top5": 0.9, "macro_accuracy": accuracy}
 
 
-def add(runs: Path, seed: int, variants: Any) -> None:
-    folder = add_run(runs, seed=seed, accuracy=EMA[seed], settings={"average": {"decay": 0.9}})
+def add(runs: Path, seed: int, variants: Any, **settings: Any) -> None:
+    folder = add_run(runs, seed=seed, accuracy=EMA[seed], settings={"average": {"decay": 0.9}, **settings})
     result = json.loads((folder / "result.json").read_text())
     (folder / "result.json").write_text(json.dumps({**result, "variants": variants}))
 
@@ -45,6 +45,15 @@ def test_the_difference_is_paired(runs: Path) -> None:
     assert ema[4:6] == ["ema", "4"]
     assert ema[7:] == ["+2.25", f"[{interval.low:+.2f}, {interval.high:+.2f}]"]
     assert table.rows[1][7].bold == (interval.low > 0)
+
+
+def test_seeds_of_one_split_are_no_independent_pairs(tmp_path: Path) -> None:
+    for part, split in (("drawn", {}), ("one", {"split_seed": 0})):
+        for seed, (plain, ema) in enumerate(zip(PLAIN, EMA, strict=True)):
+            add(tmp_path / part, seed, {"plain": figures(plain), "ema": figures(ema)}, **split)
+    drawn, one = (variants_tables(summarise(read_store(tmp_path / part)), "accuracy")[0] for part in ("drawn", "one"))
+    assert "too narrow: seeds and folds of one split share their images" in one.caption
+    assert "too narrow" not in drawn.caption
 
 
 def test_the_command_prints_it(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
