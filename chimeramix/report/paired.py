@@ -41,12 +41,12 @@ def compare(results: list[Result], first: str, second: str) -> list[Comparison]:
         if name not in names:
             raise UserError(f"--compare: {name!r} is not in the table; its methods are: {'; '.join(names)}")
     found = {
-        (result.dataset, result.model, result.part, result.samples_per_class, result.method): result
+        (result.dataset, result.model, result.held_out, result.samples_per_class, result.method): result
         for result in results
     }
     comparisons = []
-    for (dataset, model, part, size, name), result in found.items():
-        other = found.get((dataset, model, part, size, second))
+    for (dataset, model, held_out, size, name), result in found.items():
+        other = found.get((dataset, model, held_out, size, second))
         if name != first or other is None:
             continue
         shared = [draw for draw in sorted(result.runs) if draw in other.runs]

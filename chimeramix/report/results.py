@@ -40,6 +40,11 @@ class Result:
         return self.variant.name
 
     @property
+    def held_out(self) -> str | None:
+        """See `FinishedRun`; figures of images that were held out in different ways are not compared."""
+        return next(iter(self.runs.values())).held_out
+
+    @property
     def published(self) -> tuple[str, str, str, int | None]:
         """What a paper's figure for the same is found by: `dataset.name`, model, method and samples per class."""
         recorded = next(iter(self.runs.values())).dataset
@@ -116,9 +121,10 @@ def by_table(results: list[Result]) -> dict[tuple[str, str, str], list[Result]]:
 
 
 def is_best(result: Result, results: list[Result]) -> bool:
-    """Whether nothing of the same data set, model, part and number of samples has a higher mean."""
+    """Whether nothing of the same data set, model, part and number of samples has a higher mean; of figures on held-out
+    images, nothing for which they were held out in the same way."""
 
-    def place(each: Result) -> tuple[str, str, str, int | None]:
-        return each.dataset, each.model, each.part, each.samples_per_class
+    def place(each: Result) -> tuple[str, str, str, str | None, int | None]:
+        return each.dataset, each.model, each.part, each.held_out, each.samples_per_class
 
     return result.mean == max(each.mean for each in results if place(each) == place(result))

@@ -71,6 +71,7 @@ class FinishedRun:
         samples_per_class: None for all.
         name: the method, with what was added to the standard augmentation.
         part: on which it was evaluated, `test` or `validation` (images that were held out).
+        held_out: which images were held out, in words; None for a run that was tested.
         score: the metric of the last epoch's weights on that whole part, in percent.
         record: the content of `result.json`.
         settings: identity of its configuration and precision, without its draw and samples per class.
@@ -84,6 +85,7 @@ class FinishedRun:
     name: str
     draw: Draw
     part: str
+    held_out: str | None
     score: float
     record: dict[str, Any]
     settings: str
@@ -195,6 +197,16 @@ def _common(spec: dict[str, Any]) -> dict[str, Any]:
     return values
 
 
+def _held_out(spec: dict[str, Any]) -> str | None:
+    """How images were held out; which fold it was tells a run's draw."""
+    validation = spec.get("validation")
+    if not validation:
+        return None
+    if validation["extra"]:
+        return f"{validation['extra']} further images per class, which are more labels"
+    return "the split's own validation part" if validation["published"] else f"a fold of {validation['folds']}"
+
+
 def _run(folder: Path, record: Record, metric: str, settings: str) -> FinishedRun:
     result = record.result
     return FinishedRun(
@@ -205,6 +217,7 @@ def _run(folder: Path, record: Record, metric: str, settings: str) -> FinishedRu
         name=_name(result["method"] or "no name", result["augment"]),
         draw=Draw.of(record),
         part=evaluated_part(result),
+        held_out=_held_out(record.spec),
         score=100 * metrics_of(result)[metric],
         record=result,
         settings=settings,

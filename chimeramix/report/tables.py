@@ -53,8 +53,19 @@ def _results_table(dataset: str, model: str, part: str, results: list[Result], m
         header=["method", *(size_name(size) for size in sizes)],
         rows=rows,
         caption=f"last epoch, {over}{fewer}{steps}{absent}",
-        notes=legends(results),
+        notes=[*_held_out(results), *legends(results)],
     )
+
+
+def _held_out(results: list[Result]) -> list[str]:
+    """What was held out for a table's figures: for which methods, where it is not the same for all."""
+    methods: dict[str, list[str]] = {}
+    for result in results:
+        if result.held_out is not None:
+            methods.setdefault(result.held_out, []).append(result.method)
+    if len(methods) == 1:
+        return [f"held out: {how}" for how in methods]
+    return [f"held out for {', '.join(sorted(set(names)))}: {how}" for how, names in methods.items()]
 
 
 def _unequal(column: dict[tuple[str, int | None], Result]) -> list[tuple[str, int | None]]:

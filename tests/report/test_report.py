@@ -137,6 +137,28 @@ def test_pairs_over_the_same_splits(tmp_path: Path, capsys: Output) -> None:
     assert row[5] == "5"
 
 
+def held_out(**keys: Any) -> dict[str, Any]:
+    """What a run that validates has in its identity."""
+    return {"validation": {"fold": None, "folds": 5, "seed": 0, "extra": None, "published": False, **keys}}
+
+
+def test_figures_on_images_that_were_held_out_otherwise_are_not_compared(tmp_path: Path, capsys: Output) -> None:
+    """Fold 0 of 2 has other images than fold 0 of 5, and leaves other ones to learn from."""
+    add_run(tmp_path, "Baseline", accuracy=0.3, settings=held_out(fold=0))
+    alone = " ".join(report(capsys, tmp_path).split())
+    assert "held out: a fold of 5" in alone
+
+    add_run(tmp_path, "MixUp", accuracy=0.4, settings=held_out(fold=0, folds=2))
+    add_run(tmp_path, "CutMix", accuracy=0.5, settings=held_out(extra=20))
+    printed = report(capsys, tmp_path, "--format", "markdown")
+    for name, score in (("Baseline", "30.00"), ("MixUp", "40.00"), ("CutMix", "50.00")):
+        assert f"| {name} | **{score}** |" in printed
+    assert "- held out for MixUp: a fold of 2" in printed
+    assert "- held out for CutMix: 20 further images per class, which are more labels" in printed
+    assert main(["report", str(tmp_path), "--compare", "MixUp", "Baseline"]) == 2
+    assert "have no split in common" in capsys.readouterr().err
+
+
 GEM_0 = {"split": {"_target_": "chimeramix.data.GEM", "number": 0}}
 
 
