@@ -108,8 +108,9 @@ def check_extra(per_class: int, smallest: int, which: str) -> None:
     """Raises `UserError` where fewer images of a class are left outside of the subset than are asked for; arguments as
     for `check_folds`."""
     if smallest < per_class:
-        left = counted(smallest, "training image")
-        raise UserError(f"validation.extra={per_class}: {which} has only {left} outside of the drawn subset")
+        left = f"{which} has only {counted(smallest, 'training image')} outside of the drawn subset"
+        remedy = f"set validation.extra={smallest} or less" if smallest else "draw fewer images"
+        raise UserError(f"validation.extra={per_class}: {left}: {remedy}, or use validation.fold")
 
 
 def _smallest(labels: Tensor, classes: Sequence[str]) -> tuple[int, str]:

@@ -100,6 +100,8 @@ def test_too_few_images() -> None:
         cut(Fold(0, 6, 0))
     with pytest.raises(UserError, match=r"validation\.folds=2: class a has 1 image .*: draw more images"):
         cut(Fold(0, 2, 0), per_class=1)
-    with pytest.raises(UserError, match=r"validation\.extra=6: class a has only 5 training images outside"):
+    with pytest.raises(UserError, match=r"extra=6: class a has only 5 training images .*: set validation\.extra=5 or"):
         cut(Extra(6, 0))
+    with pytest.raises(UserError, match=r"extra=1: class a has only 0 training images .*: draw fewer images"):
+        cut(Extra(1, 0), per_class=10)
     assert len(cut(Extra(5, 0)).held_out) == 5 * len(CLASSES)
