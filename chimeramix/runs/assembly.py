@@ -16,7 +16,7 @@ from chimeramix.machine import Machine, check_recordable
 from chimeramix.mixing import Mixer
 from chimeramix.optimize import Optimisation
 from chimeramix.runs import build
-from chimeramix.runs.combinations import average_of, check_procedure, check_sharpness, warn_of_views
+from chimeramix.runs.combinations import average_of, check_procedure, check_sharpness, check_views, warn_of_views
 from chimeramix.runs.folder import RunFolder
 from chimeramix.runs.trained import trained_generator
 from chimeramix.runs.tryout import (
@@ -159,6 +159,7 @@ def classifier_parts(run: Run) -> Parts:
     loss = loss.to(machine.device)
     rule = average_of(config)
     check_sharpness(config, machine)
+    check_views(config, source.image_size)
     warn_of_views(config)
     schedule = build.part(config, "schedule")
     try_schedule(schedule)

@@ -45,6 +45,15 @@ def check_sharpness(config: Config, machine: Machine | None) -> None:
         raise UserError(f"sharpness={config.sharpness} can't be had with fp16: choose machine.precision=bf16 or fp32")
 
 
+def check_views(config: Config, image_size: int) -> None:
+    """Raises `UserError` for images that are too small to be shifted."""
+    if config.evaluation.views == "flip_shift" and image_size < 2:
+        raise UserError(
+            f"evaluation.views=flip_shift: images of dataset.image_size={image_size} can't be shifted; "
+            "choose evaluation.views=flip"
+        )
+
+
 def warn_of_views(config: Config) -> None:
     """Says where an evaluation shows mirror images to a network that was trained without: of digits, for instance."""
     flips = list(_values_of("flip", config.augment))

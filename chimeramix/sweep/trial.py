@@ -13,7 +13,7 @@ from chimeramix.config.settings import Settings
 from chimeramix.data.views import Augment, Normalize, SameClassPartners, Views
 from chimeramix.machine import check_recordable
 from chimeramix.runs import build
-from chimeramix.runs.combinations import average_of, check_procedure, check_sharpness
+from chimeramix.runs.combinations import average_of, check_procedure, check_sharpness, check_views
 from chimeramix.runs.tryout import (
     check_generator,
     check_images,
@@ -46,6 +46,7 @@ class Trials:
         blank = partial(_blank, per_class=min(per_class, _PER_CLASS))
         if settings.role == "classifier":
             check_sharpness(config, None)
+            check_views(config, source.image_size)
         uses_generator = settings.role == "generator" or build.needs_generator(config)
         groups = [*(["generator"] if uses_generator else []), *(_CLASSIFIER if settings.role == "classifier" else [])]
         for group in groups:

@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from chimeramix.config.compose import compose_settings
+from chimeramix.errors import UserError
 from chimeramix.runs.combinations import warn_of_views
 from tests.runs.tiny import run
 
@@ -42,6 +43,11 @@ def test_mirror_images_are_warned_of_where_the_training_sees_none(
 ) -> None:
     warn_of_views(compose_settings("classifier", words).config)
     assert ("shows mirror images" in caplog.text) == warned
+
+
+def test_an_image_of_one_pixel_cannot_be_shifted(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"views=flip_shift: images of dataset\.image_size=1 can't be shifted"):
+        run("classifier", tmp_path, "dataset.image_size=1", "evaluation.views=flip_shift", experiment="baseline")
 
 
 @pytest.mark.parametrize(
