@@ -56,7 +56,7 @@ class RunStatus:
         started, updated: seconds since 1970.
         where: host and process, or Slurm job, that wrote this.
         loss: of the last epoch; a generator's reconstruction, or its teacher's loss.
-        accuracy: of the last evaluation on the test set, in [0, 1].
+        accuracy: of the last evaluation, on the test set or the held-out images, in [0, 1].
     """
 
     state: str
