@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from chimeramix.report.predicted import Reader, name_of
+from chimeramix.report.predicted import Reader
 from chimeramix.report.results import Result, by_table
 from chimeramix.report.scores import BINS, Floats, Scores, best_temperature, calibration_error, log_probabilities, nll
-from chimeramix.report.tables import ABSENT, legends
+from chimeramix.report.tables import ABSENT, legends, name_of
 from chimeramix.runs.spec import identity_of, size_name
 from chimeramix.terminal import Table, Text
 

@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 
 from chimeramix.report.paired import dependent, half_width
-from chimeramix.report.predicted import Reader, by_split, name_of
+from chimeramix.report.predicted import Reader, by_split
 from chimeramix.report.results import Result, by_table
 from chimeramix.report.scores import METRIC_OF, log_probabilities
 from chimeramix.report.store import Draw, FinishedRun
-from chimeramix.report.tables import DEPENDENT, interval, legends, spread
+from chimeramix.report.tables import DEPENDENT, interval, legends, name_of, spread
 from chimeramix.runs.spec import size_name
 from chimeramix.terminal import Table, Text, counted
 

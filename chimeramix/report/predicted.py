@@ -8,7 +8,6 @@ from chimeramix.report.results import Result
 from chimeramix.report.store import Draw, FinishedRun
 from chimeramix.runs.predictions import Predictions, read_predictions
 from chimeramix.runs.record import DamagedRecord
-from chimeramix.runs.spec import size_name
 from chimeramix.terminal import Table, counted
 
 
@@ -70,7 +69,3 @@ def by_split(result: Result) -> dict[Draw, list[FinishedRun]]:
         split = draw._replace(seed=0) if drawn else draw._replace(seed=0, split_seed=0)
         groups.setdefault(split, []).append(run)
     return groups
-
-
-def name_of(result: Result) -> str:
-    return f"{result.method} at {size_name(result.samples_per_class)}"

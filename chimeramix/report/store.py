@@ -21,6 +21,7 @@ from chimeramix.runs.record import (
     without_copies,
 )
 from chimeramix.runs.spec import identity_of
+from chimeramix.terminal import counted
 
 log = logging.getLogger(__name__)
 
@@ -203,7 +204,7 @@ def _held_out(spec: dict[str, Any]) -> str | None:
     if not validation:
         return None
     if validation["extra"]:
-        return f"{validation['extra']} further images per class, which are more labels"
+        return f"{counted(validation['extra'], 'further image')} per class, which are more labels"
     return "the split's own validation part" if validation["published"] else f"a fold of {validation['folds']}"
 
 

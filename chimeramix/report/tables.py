@@ -58,14 +58,18 @@ def _results_table(dataset: str, model: str, part: str, results: list[Result], m
 
 
 def _held_out(results: list[Result]) -> list[str]:
-    """What was held out for a table's figures: for which methods, where it is not the same for all."""
-    methods: dict[str, list[str]] = {}
-    for result in results:
-        if result.held_out is not None:
-            methods.setdefault(result.held_out, []).append(result.method)
-    if len(methods) == 1:
-        return [f"held out: {how}" for how in methods]
-    return [f"held out for {', '.join(sorted(set(names)))}: {how}" for how, names in methods.items()]
+    """What was held out for a table's figures: for most of them, and for each of the others."""
+    found = Counter(result.held_out for result in results if result.held_out is not None).most_common()
+    lines = [f"held out: {how}" for how, _ in found[:1]]
+    for how, _ in found[1:]:
+        names = sorted(name_of(result) for result in results if result.held_out == how)
+        lines.append(f"held out for {', '.join(names)}: {how}")
+    return lines
+
+
+def name_of(result: Result) -> str:
+    """A method and its column: `MixUp at 5`."""
+    return f"{result.method} at {size_name(result.samples_per_class)}"
 
 
 def _unequal(column: dict[tuple[str, int | None], Result]) -> list[tuple[str, int | None]]:

@@ -144,7 +144,8 @@ def held_out(**keys: Any) -> dict[str, Any]:
 
 def test_figures_on_images_that_were_held_out_otherwise_are_not_compared(tmp_path: Path, capsys: Output) -> None:
     """Fold 0 of 2 has other images than fold 0 of 5, and leaves other ones to learn from."""
-    add_run(tmp_path, "Baseline", accuracy=0.3, settings=held_out(fold=0))
+    for method, accuracy in (("Baseline", 0.3), ("FMix", 0.2)):
+        add_run(tmp_path, method, accuracy=accuracy, settings=held_out(fold=0))
     alone = " ".join(report(capsys, tmp_path).split())
     assert "held out: a fold of 5" in alone
 
@@ -153,8 +154,8 @@ def test_figures_on_images_that_were_held_out_otherwise_are_not_compared(tmp_pat
     printed = report(capsys, tmp_path, "--format", "markdown")
     for name, score in (("Baseline", "30.00"), ("MixUp", "40.00"), ("CutMix", "50.00")):
         assert f"| {name} | **{score}** |" in printed
-    assert "- held out for MixUp: a fold of 2" in printed
-    assert "- held out for CutMix: 20 further images per class, which are more labels" in printed
+    assert "- held out: a fold of 5\n- held out for MixUp at 5: a fold of 2\n" in printed
+    assert "- held out for CutMix at 5: 20 further images per class, which are more labels" in printed
     assert main(["report", str(tmp_path), "--compare", "MixUp", "Baseline"]) == 2
     assert "have no split in common" in capsys.readouterr().err
 
