@@ -54,14 +54,15 @@ def _check_pair(
     (record, predictions), (other_record, other_predictions) = member, other
     if record.result["identity"] == other_record.result["identity"]:
         raise UserError(f"{folder} and {first} are the same run: name each once")
-    data_sets = [DataSet.of(each.result["dataset"], each.spec) for each in (record, other_record)]
-    if data_sets[0] != data_sets[1]:
-        names = " and ".join(sorted({each.name for each in data_sets}))
-        raise UserError(f"{folder} and {first} are of different images ({names}): no ensemble")
+    # First: runs that validate know no test images, so that their data set is another one.
     if predictions.part != other_predictions.part:
         raise UserError(
             f"{folder} predicted {predictions.part} images, {first} {other_predictions.part} images: no ensemble"
         )
+    data_sets = [DataSet.of(each.result["dataset"], each.spec) for each in (record, other_record)]
+    if data_sets[0] != data_sets[1]:
+        names = " and ".join(sorted({each.name for each in data_sets}))
+        raise UserError(f"{folder} and {first} are of different images ({names}): no ensemble")
     if not predictions.same_images(other_predictions):
         raise UserError(f"{folder} and {first} held out different images, or have other labels: no ensemble")
 

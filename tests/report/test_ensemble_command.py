@@ -73,6 +73,8 @@ def test_what_forms_no_ensemble(tmp_path: Path, capsys: Output) -> None:
     assert "has no predictions.npz" in refusal(capsys, first, add_run(tmp_path, "C"))
     other = add_predicted(tmp_path, "D", 0, answers(*LABELS), LABELS, dataset="cifar10")
     assert "are of different images (cifair10 and cifar10)" in refusal(capsys, first, other)
+    other = add_predicted(tmp_path, "E", 0, answers(*LABELS), LABELS, fold=0, facts={"classes": ["a", "b", "c"]})
+    assert "predicted validation images, " in refusal(capsys, first, other)
     write_predictions(second, answers(*LABELS), LABELS[::-1])
     assert "held out different images, or have other labels" in refusal(capsys, first, second)
     (second / "predictions.npz").write_bytes(b"cut")
