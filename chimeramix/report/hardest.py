@@ -75,7 +75,7 @@ def draw_hardest(results: list[Result], file: Path, images: Path | None, damaged
             continue
         name = file.name if len(chosen) == 1 else f"{file.stem}-{file_name(data_set.name)}{file.suffix}"
         pixels, classes = _read_images(runs[0], part, found, images)
-        title = f"{data_set.name}: the {part} images that most of {len(runs)} runs get wrong"
+        title = f"{data_set.name}: the {part} images that most runs get wrong"
         _draw(found, pixels, classes, file.with_name(name), title)
         files.append(file.with_name(name))
     if not files:
@@ -141,11 +141,11 @@ def _read_images(
         raise UserError(f"{OPTION}: {run.folder / 'config.yaml'} is gone or damaged, so the images can't be found")
     config = config_from_file(values)
     key = "dataset.root" if "root" in config.dataset else "machine.data_dir"
+    where = config.dataset["root"] if key == "dataset.root" else config.machine.data_dir
     if place is not None and key == "dataset.root":
         config.dataset["root"] = str(place)
     elif place is not None:
         config = dataclasses.replace(config, machine=dataclasses.replace(config.machine, data_dir=str(place)))
-    where = config.dataset["root"] if key == "dataset.root" else config.machine.data_dir
     remedy = f"they were read from {key}={where}; say with --images FOLDER where they are"
     try:
         register()
