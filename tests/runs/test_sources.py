@@ -210,3 +210,17 @@ def test_a_finished_run_says_that_its_weights_are_damaged_or_its_precision_anoth
         baseline(tmp_path)
     weights.unlink()  # a run that is finished needs them no more
     baseline(tmp_path)
+
+
+def test_what_starts_and_reports_runs_is_not_what_computes_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A change there is no change since a run finished."""
+    read: list[str] = []
+
+    def digest(path: Path) -> str:
+        read.append(path.relative_to(sources._PACKAGE).parts[0])
+        return ""
+
+    monkeypatch.setattr(sources, "_digest", digest)
+    sources._package_digest.__wrapped__()
+    assert {"training", "data", "runs", "streams.py"} <= set(read)
+    assert not {"report", "sweep", "tuning", "cli.py"} & set(read)
