@@ -84,6 +84,8 @@ class TrainingImages:
             check_split_size(samples_per_class, split.per_class)
             drawn = split.choose(source, part)
         indices, held_out = (drawn, []) if cut is None else cut(part, drawn)
+        if cut is not None and not held_out:  # else it would be evaluated on the test set
+            raise UserError("validation: no image is held out, so there is nothing to evaluate on; choose another cut")
         return cls(source, part, indices, split_seed, part.read(indices), part.labels[indices], held_out)
 
     @property

@@ -86,6 +86,12 @@ def test_transductive_means_the_held_out_images() -> None:
     assert numbers(data.unlabelled(2, 0, True, "procedure")) == data.held_out
 
 
+def test_a_cut_that_holds_out_nothing_is_refused() -> None:
+    """One's own split may have an empty validation part: its run must not fall back on the test set."""
+    with pytest.raises(UserError, match="validation: no image is held out"):
+        cut(lambda part, drawn: (drawn, []))
+
+
 def test_the_record_of_the_split_names_them() -> None:
     data = cut(Fold(1, 5, 0))
     assert data.split()["held_out"] == data.held_out
