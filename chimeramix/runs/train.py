@@ -19,16 +19,15 @@ from chimeramix.machine import Machine, memory_errors
 from chimeramix.runs import build
 from chimeramix.runs.assembly import Parts, Run, parts_of
 from chimeramix.runs.commands import generator_command, resume_command
-from chimeramix.runs.flops import training_flops
 from chimeramix.runs.folder import RunFolder, folders_in
+from chimeramix.runs.outcome import result_of, summary_of
 from chimeramix.runs.record import evaluated_part, metrics_of
 from chimeramix.runs.sources import changed_since, check_precision, new_stretch, stretches_in, tell_changes
-from chimeramix.runs.spec import FORMAT, classifier_spec, generator_spec, size_name
+from chimeramix.runs.spec import classifier_spec, generator_spec, size_name
 from chimeramix.runs.state import Progress, recorded
 from chimeramix.runs.trained import check_weights, generator_result
 from chimeramix.streams import RunStreams
 from chimeramix.training.checkpoint import load_checkpoint
-from chimeramix.training.evaluation import Evaluator
 from chimeramix.training.loop import fit
 from chimeramix.training.pictures import draw_curves
 from chimeramix.training.tracking import Tracker, WandbTracker
@@ -174,14 +173,14 @@ def _train_in_folder(run: Run, parts: Parts, state: dict[str, Any] | None, progr
         # Not by save_file, whose file nobody else may read and which leaves one of another name when it is killed.
         weights = save(tensors, metadata)
         write_atomically(folder.weights, lambda path: path.write_bytes(weights))
-        result = {**_result(run, parts, last), "weights_sha256": hashlib.sha256(weights).hexdigest()}
+        result = {**result_of(run, parts, last), "weights_sha256": hashlib.sha256(weights).hexdigest()}
         if run.settings.role == "classifier":
             curves = folder.path / "accuracy.png"
             draw_curves(read_json_lines(folder.path / "metrics.jsonl"), evaluated_part(result), curves, folder.name)
             tracker.log_image("confusion", folder.path / "confusion.png")
         tracker.finish(metrics_of(result))
         folder.finish(result, config.monitor.keep_checkpoint)
-        log.info("%s", _summary(folder, result))
+        log.info("%s", summary_of(folder, result))
 
 
 def _tracker(run: Run) -> Tracker:
@@ -196,52 +195,6 @@ def _tracker(run: Run) -> Tracker:
     return WandbTracker(options, folder.identity, run.settings.role, folder.path, dataclasses.asdict(config))
 
 
-def _result(run: Run, parts: Parts, last: dict[str, Any]) -> dict[str, Any]:
-    config, names = run.settings.config, run.settings.names
-    return {
-        "format": FORMAT,
-        "role": run.settings.role,
-        "dataset": config.dataset["name"],
-        "experiment": names.get("experiment"),
-        "method": config.method or names.get("experiment") or names.get("mixer"),
-        "augment": " + ".join(filter(None, (_chosen(run.settings, group) for group in ("augment", "erase")))),
-        "model": _chosen(run.settings, "model" if run.settings.role == "classifier" else "generator"),
-        "max_labels_per_class": config.max_labels_per_class,
-        "seed": config.seed,
-        "split_seed": config.split_seed,
-        "held_out": config.validation.describe(),
-        "identity": run.folder.identity,
-        "generator_identity": run.generator.identity if run.generator else None,
-        "epochs": last["epoch"],
-        "steps": last["step"],
-        "seconds": last["seconds"],
-        "flops": training_flops(run, parts),
-        "stretches": last["stretches"],
-        "device": run.machine.describe(),
-        "tuned": config.tuned,
-        "num_train": len(parts.data.labels),
-        "num_test": None,
-        "test": None,
-        **_evaluation(parts.evaluator, last),
-    }
-
-
-def _evaluation(evaluator: Evaluator | None, last: dict[str, Any]) -> dict[str, Any]:
-    """The last epoch's metrics, under the name of the images that they were measured on."""
-    if evaluator is None:
-        return {}
-    result = {f"num_{evaluator.part}": len(evaluator.labels), evaluator.part: last[evaluator.part]}
-    return {**result, "variants": last["variants"]} if "variants" in last else result
-
-
-def _chosen(settings: Settings, group: str) -> str | None:
-    """The group's option with what the command line changed in it: `wideresnet_16_8 (width=2)`."""
-    own = (word.lstrip("+") for word in settings.overrides)
-    changes = [word.removeprefix(f"{group}.") for word in own if word.startswith(f"{group}.")]
-    name = settings.names.get(group)
-    return f"{name} ({', '.join(changes)})" if name and changes else name
-
-
 def _report_if_finished(folder: RunFolder, config: Config, machine: Machine) -> bool:
     result = folder.result()
     if result is not None:
@@ -250,18 +203,8 @@ def _report_if_finished(folder: RunFolder, config: Config, machine: Machine) -> 
         precision = [f"machine.precision ({each} then)" for each in precisions if each != machine.precision]
         changed = ", ".join(filter(None, [*precision, changed_since(result, config)]))
         remedy = f"; changed since: {changed}; rerun=true trains it again" if changed else ""
-        log.info("done already: %s%s", _summary(folder, result), remedy)
+        log.info("done already: %s%s", summary_of(folder, result), remedy)
     return result is not None
-
-
-def _summary(folder: RunFolder, result: dict[str, Any]) -> str:
-    if result["role"] == "generator":
-        return f"{folder.path}: generator trained for {result['steps']} steps in {result['seconds']:.0f} s"
-    part = evaluated_part(result)
-    return (
-        f"{folder.path}: {part} accuracy {100 * result[part]['accuracy']:.2f} % on {result[f'num_{part}']} images "
-        f"after {result['steps']} steps in {result['seconds']:.0f} s"
-    )
 
 
 def _readable_name(settings: Settings) -> str:

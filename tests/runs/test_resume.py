@@ -91,7 +91,7 @@ def test_killed_after_training_before_the_result(
 
     runs = runs_with_generator(role, uninterrupted, tmp_path)
     with monkeypatch.context() as patch:
-        kill_at_call(patch, package_runs, "_result", 1)
+        kill_at_call(patch, package_runs, "result_of", 1)
         with pytest.raises(Killed):
             run(role, runs)
     assert not (folder_of(role, runs) / "result.json").exists()
