@@ -64,6 +64,7 @@ def _best_so_far(study: Study, trials: Sequence[Trial], metric: str, label: str)
             ends = [*(place for place, _ in complete), places[-1]]
             axis.step(ends, [*line, line[-1]], where="post", color="C0", label="best so far")
         axis.set(xlabel=name, ylabel=label)
+        axis.locator_params(axis="x", nbins=6, integer=True)
         axis.grid(alpha=0.3)
     if trials:
         axes[-1].legend(fontsize=8)

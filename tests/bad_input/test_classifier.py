@@ -64,7 +64,7 @@ MISTAKES = {
     "comma in a folder": ((*BASELINE, "machine.runs_dir=a,b"), """or a text: 'machine.runs_dir="a,b"'"""),
     "equals in a folder": ((*BASELINE, "machine.runs_dir=a=b"), """put it in quotes: 'machine.runs_dir="a=b"'"""),
     "of Hydra's": ((*BASELINE, "hydra.foo=1"), "hydra.foo=1: has no effect here"),
-    "of another group": ((*BASELINE, "loss.weight=1"), "unknown key loss.weight; loss has no keys"),
+    "of another group": ((*BASELINE, "loss.weight=1"), "unknown key loss.weight; loss has label_smoothing"),
     "of no group": ((*BASELINE, "optimizer.name=sgd"), "optimizer.name; optimizer has lr, momentum, nesterov, weight"),
     "added to a group": ((*BASELINE, "+augment.colour=1"), "unknown key augment.colour"),
     # Types.
