@@ -215,7 +215,7 @@ def _run(folder: Path, record: Record, metric: str, settings: str) -> FinishedRu
         dataset=result["dataset"],
         model=result["model"] or "no model",
         samples_per_class=result["max_labels_per_class"],
-        name=_name(result["method"] or "no name", result["augment"]),
+        name=" + ".join([_name(result["method"] or "no name", result["augment"]), *_beside(record.spec)]),
         draw=Draw.of(record),
         part=evaluated_part(result),
         held_out=_held_out(record.spec),
@@ -231,6 +231,16 @@ def _name(method: str, augment: str) -> str:
     named."""
     added = [part for part in augment.split(" + ") if part != "flip_crop" and _letters(part) != _letters(method)]
     return " + ".join([method, *(_POLICIES.get(part, part) for part in added)])
+
+
+def _beside(spec: dict[str, Any]) -> list[str]:
+    """What a run has on top of its method, and papers' figures have not: `SAM`, `EMA`, `flip views`."""
+    found = ["SAM"] if spec.get("sharpness") is not None else []
+    average = spec.get("average")
+    if average and average.get("result") != "plain":
+        found.append(str(average.get("_target_", "average")).rsplit(".", 1)[-1])
+    views = (spec.get("evaluation") or {}).get("views", "plain")
+    return found if views == "plain" else [*found, f"{views} views"]
 
 
 def _letters(text: str) -> str:

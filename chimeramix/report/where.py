@@ -68,7 +68,7 @@ class _Lookup:
         # A group that counts for the identity is there in full, but for where its images lie.
         if group in self._store.settings[run.settings] and group != "machine" and key != "dataset.root":
             return _ABSENT
-        return self._config(run.folder).get(key, _ABSENT)
+        return self._config(run.folder).get(key, _defaults().get(key, _ABSENT))
 
     def why_none(self, key: str, values: list[Any]) -> str:
         """Why no run has the value that was asked for; `values` are those that they have."""
@@ -79,7 +79,7 @@ class _Lookup:
         from chimeramix.config.checks import did_you_mean
 
         run = self._store.runs[0]
-        keys = {known for each in (*self._settings.values(), self._config(run.folder)) for known in each}
+        keys = {known for each in (*self._settings.values(), self._config(run.folder), _defaults()) for known in each}
         keys |= {*_own(run), *dict(flat(run.record))}
         below = sorted(known for known in keys if known.startswith(f"{key}."))
         if below:
@@ -87,6 +87,15 @@ class _Lookup:
         if key in keys:
             return f"none of the runs that are left has the key {key}"
         return f"unknown key {key}{did_you_mean(key, sorted(keys))}"
+
+
+@cache
+def _defaults() -> dict[str, Any]:
+    """Of keys that a version before them did not write into `config.yaml`."""
+    from chimeramix.config.schema import Config
+
+    values = dataclasses.asdict(Config())
+    return {key: value for key, value in flat(values) if key.split(".")[0] not in ("recipe", "dataset")}
 
 
 def _own(run: FinishedRun) -> dict[str, Any]:

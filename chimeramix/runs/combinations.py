@@ -38,6 +38,8 @@ def check_sharpness(config: Config, machine: Machine | None) -> None:
     """
     if config.sharpness is None:
         return
+    if config.sharpness == 0:
+        raise UserError("sharpness=0: a radius above 0, or sharpness=null for plain steps")
     if config.procedure is not None:
         raise UserError(f"sharpness={config.sharpness}: a procedure has steps of its own; choose one of both")
     if machine is not None and machine.precision == "fp16":

@@ -66,6 +66,14 @@ def test_validation_and_test_are_never_mixed(tmp_path: Path) -> None:
     assert {each.dataset for each in results_of(tmp_path)} == {"cifair10"}
 
 
+def test_what_is_on_top_of_a_method_is_part_of_its_name(tmp_path: Path) -> None:
+    """So no paper's figure is set beside it, though nothing else of its method is there to tell it apart."""
+    ema = {"average": {"_target_": "chimeramix.training.EMA", "result": "average"}}
+    add_run(tmp_path, "MixUp", 0, 0.2, settings={**ema, "sharpness": 0.05, "evaluation": {"views": "flip"}})
+    add_run(tmp_path, "CutMix", 0, 0.3, settings={"average": {**ema["average"], "result": "plain"}})
+    assert [each.method for each in results_of(tmp_path)] == ["MixUp + SAM + EMA + flip views", "CutMix"]
+
+
 def test_published_splits_are_draws(tmp_path: Path) -> None:
     for number, accuracy in enumerate([0.5, 0.6, 0.7]):
         split = {"split": {"_target_": "chimeramix.data.GEM", "number": number}}

@@ -49,7 +49,7 @@ def table(output: Output, runs: Path, *options: str) -> list[dict[str, str]]:
         (["max_labels_per_class=5,10"], "013"),
         (["augment.flip=true"], "1"),
         (["augment.flip=False"], "0"),
-        (["erase=null"], "0"),
+        (["erase=null"], "0123"),  # also where a version before the key wrote none
         (["mixer.alpha=1"], "1"),
         (["generator.optimizer.lr=0.0002"], "2"),
         (["machine.precision=bf16"], "3"),
@@ -130,3 +130,12 @@ def test_by_fold_and_part(tmp_path: Path) -> None:
     assert [run.score for run in choose(store, ["validation.fold=null"]).runs] == [60]
     with pytest.raises(UserError, match="there are 0, 1, null"):
         choose(store, ["validation.fold=2"])
+
+
+def test_keys_that_are_younger_than_a_run(tmp_path: Path) -> None:
+    """It was trained with what is the default since."""
+    add_run(tmp_path, "Baseline", 0, 0.2)
+    add_run(tmp_path, "Baseline", 1, 0.3, settings={"evaluation": {"views": "flip"}})
+    store = read_store(tmp_path)
+    assert [run.score for run in choose(store, ["evaluation.views=plain"]).runs] == [20]
+    assert [run.score for run in choose(store, ["sharpness=null", "evaluation.views=flip"]).runs] == [30]
