@@ -70,7 +70,8 @@ class FinishedRun:
     Attributes:
         dataset: `dataset.name`.
         samples_per_class: None for all.
-        name: the method, with what was added to the standard augmentation.
+        name: the method, with what was added to the standard augmentation, steps, weights and views.
+        variant: the end of that name which is about weights and views.
         part: on which it was evaluated, `test` or `validation` (images that were held out).
         held_out: which images were held out, in words; None for a run that was tested.
         score: the metric of the last epoch's weights on that whole part, in percent.
@@ -84,6 +85,7 @@ class FinishedRun:
     model: str
     samples_per_class: int | None
     name: str
+    variant: str
     draw: Draw
     part: str
     held_out: str | None
@@ -215,7 +217,8 @@ def _run(folder: Path, record: Record, metric: str, settings: str) -> FinishedRu
         dataset=result["dataset"],
         model=result["model"] or "no model",
         samples_per_class=result["max_labels_per_class"],
-        name=" + ".join([_name(result["method"] or "no name", result["augment"]), *_beside(record.spec)]),
+        name=_name(result["method"] or "no name", result["augment"]) + _sharpness(record.spec) + _variant(record.spec),
+        variant=_variant(record.spec),
         draw=Draw.of(record),
         part=evaluated_part(result),
         held_out=_held_out(record.spec),
@@ -233,14 +236,18 @@ def _name(method: str, augment: str) -> str:
     return " + ".join([method, *(_POLICIES.get(part, part) for part in added)])
 
 
-def _beside(spec: dict[str, Any]) -> list[str]:
-    """What a run has on top of its method, and papers' figures have not: `SAM`, `EMA`, `flip views`."""
-    found = ["SAM"] if spec.get("sharpness") is not None else []
+def _sharpness(spec: dict[str, Any]) -> str:
+    return " + SAM" if spec.get("sharpness") is not None else ""
+
+
+def _variant(spec: dict[str, Any]) -> str:
+    """Which weights and views a run's figures are of, where these are not the plain ones: ` + EMA + flip views`."""
+    found = []
     average = spec.get("average")
     if average and average.get("result") != "plain":
         found.append(str(average.get("_target_", "average")).rsplit(".", 1)[-1])
     views = (spec.get("evaluation") or {}).get("views", "plain")
-    return found if views == "plain" else [*found, f"{views} views"]
+    return "".join(f" + {name}" for name in (found if views == "plain" else [*found, f"{views} views"]))
 
 
 def _letters(text: str) -> str:

@@ -42,6 +42,7 @@ def test_the_difference_is_paired(runs: Path) -> None:
     plain, ema = ([cell.text for cell in row] for row in table.rows)
     assert plain[4:] == ["plain", "4", f"{100 * np.mean(PLAIN):.2f} ± {100 * np.std(PLAIN, ddof=1):.2f}", "–", "–"]
     interval = ttest_rel(100 * np.array(EMA), 100 * np.array(PLAIN)).confidence_interval(0.95)
+    assert (plain[2], ema[2]) == ("Baseline", "Baseline"), "the variant has a column of its own"
     assert ema[4:6] == ["ema", "4"]
     assert ema[7:] == ["+2.25", f"[{interval.low:+.2f}, {interval.high:+.2f}]"]
     assert table.rows[1][7].bold == (interval.low > 0)
