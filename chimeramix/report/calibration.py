@@ -6,7 +6,6 @@ of the same method, data set, samples per class and settings, all of them togeth
 labels beyond the subset, and not used.
 """
 
-import statistics
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +16,7 @@ import numpy as np
 from chimeramix.report.predicted import Reader
 from chimeramix.report.results import Result, by_table
 from chimeramix.report.scores import BINS, Floats, Scores, best_temperature, calibration_error, log_probabilities, nll
-from chimeramix.report.tables import ABSENT, legends, name_of
+from chimeramix.report.tables import ABSENT, legends, mean_and_std, name_of
 from chimeramix.runs.spec import identity_of, size_name
 from chimeramix.terminal import Table, Text
 
@@ -126,14 +125,9 @@ def _scores(result: Result, temperature: float | None, reader: Reader) -> list[t
 
 def _row(result: Result, temperature: float | None, scores: list[tuple[float, ...]]) -> list[Text]:
     cells = [
-        _spread(values, digits) for values, digits in zip(zip(*scores, strict=True), (3, 2, 3, 3, 2), strict=False)
+        mean_and_std(values, digits) for values, digits in zip(zip(*scores, strict=True), (3, 2, 3, 3, 2), strict=False)
     ]
     shown = ABSENT if temperature is None else f"{temperature:.2f}"
     scaled = [ABSENT, ABSENT] if temperature is None else cells[3:]
     texts = [result.method, size_name(result.samples_per_class), str(len(scores)), *cells[:3], shown, *scaled]
     return [Text(text) for text in texts]
-
-
-def _spread(values: Sequence[float], digits: int) -> str:
-    mean = f"{statistics.fmean(values):.{digits}f}"
-    return mean if len(values) == 1 else f"{mean} ± {statistics.stdev(values):.{digits}f}"

@@ -21,7 +21,7 @@ from chimeramix.report.paired import Comparison, dependent, half_width
 from chimeramix.report.predicted import Reader
 from chimeramix.report.scores import class_accuracies
 from chimeramix.report.store import Draw
-from chimeramix.report.tables import ABSENT, DEPENDENT, interval
+from chimeramix.report.tables import ABSENT, DEPENDENT, difference_cells
 from chimeramix.runs.predictions import Predictions
 from chimeramix.runs.spec import size_name
 from chimeramix.terminal import Table, Text, counted
@@ -142,8 +142,7 @@ def _class_table(comparison: Comparison, pairs: Pairs) -> Table:
             [
                 Text(name),
                 *(Text(f"{statistics.fmean(side):.2f}") for side in zip(*values, strict=True)),
-                Text(f"{mean:+.2f}", half is not None and abs(mean) > half),
-                Text(interval(mean, half)),
+                *difference_cells(mean, half),
             ]
         )
     one, other = comparison.first, comparison.second

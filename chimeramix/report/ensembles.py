@@ -16,7 +16,7 @@ from chimeramix.report.predicted import Reader, by_split
 from chimeramix.report.results import Result, by_table
 from chimeramix.report.scores import METRIC_OF, log_probabilities
 from chimeramix.report.store import Draw, FinishedRun
-from chimeramix.report.tables import DEPENDENT, interval, legends, name_of, spread
+from chimeramix.report.tables import DEPENDENT, difference_cells, legends, mean_and_std, name_of
 from chimeramix.runs.spec import size_name
 from chimeramix.terminal import Table, Text, counted
 
@@ -132,10 +132,5 @@ def _row(result: Result, found: Ensembles) -> list[Text]:
         Text(str(len(gains))),
         Text(mean_and_std(found.alone)),
         Text(mean_and_std(found.together)),
-        Text(f"{gain:+.2f}", half is not None and abs(gain) > half),
-        Text(interval(gain, half)),
+        *difference_cells(gain, half),
     ]
-
-
-def mean_and_std(values: Sequence[float]) -> str:
-    return spread(statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None)

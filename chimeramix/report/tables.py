@@ -1,5 +1,6 @@
 """The report's tables, without regard to how they are printed."""
 
+import statistics
 from collections import Counter
 from collections.abc import Sequence
 
@@ -140,8 +141,7 @@ def comparison_table(comparisons: list[Comparison]) -> Table:
             Text(each.first.model),
             *([Text(each.first.part)] if held_out else []),
             Text(size_name(each.first.samples_per_class)),
-            Text(f"{each.difference:+.2f}", _apart(each)),
-            Text(interval(each.difference, each.half_width)),
+            *difference_cells(each.difference, each.half_width),
             Text(str(each.pairs)),
         ]
         for each in comparisons
@@ -170,21 +170,22 @@ def _other_steps(comparisons: list[Comparison]) -> str:
     return f"; they differ in steps{where}, {'; '.join(dict.fromkeys(steps))}: --effort"
 
 
-def _apart(comparison: Comparison) -> bool:
-    return comparison.half_width is not None and abs(comparison.difference) > comparison.half_width
-
-
-def interval(difference: float, half_width: float | None) -> str:
-    """`[+0.10, +1.90]`."""
+def difference_cells(difference: float, half_width: float | None) -> list[Text]:
+    """A difference, bold where its interval excludes 0, and that interval: `+1.00` and `[+0.10, +1.90]`."""
     if half_width is None:
-        return ABSENT
+        return [Text(f"{difference:+.2f}"), Text(ABSENT)]
     low, high = (difference + sign * half_width for sign in (-1, 1))
-    return f"[{low:+.2f}, {high:+.2f}]"
+    return [Text(f"{difference:+.2f}", abs(difference) > half_width), Text(f"[{low:+.2f}, {high:+.2f}]")]
 
 
-def spread(mean: float, std: float | None) -> str:
+def mean_and_std(values: Sequence[float], digits: int = 2) -> str:
+    """As `spread` has it, of a few values."""
+    return spread(statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None, digits)
+
+
+def spread(mean: float, std: float | None, digits: int = 2) -> str:
     """`31.37 ± 3.28`."""
-    return f"{mean:.2f}" if std is None else f"{mean:.2f} ± {std:.2f}"
+    return f"{mean:.{digits}f}" if std is None else f"{mean:.{digits}f} ± {std:.{digits}f}"
 
 
 def span(counts: Sequence[int]) -> str:

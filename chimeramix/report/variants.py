@@ -5,7 +5,7 @@ import statistics
 from chimeramix.errors import UserError
 from chimeramix.report.paired import dependent, half_width
 from chimeramix.report.results import Result
-from chimeramix.report.tables import ABSENT, DEPENDENT, draws_name, legends, spread
+from chimeramix.report.tables import ABSENT, DEPENDENT, difference_cells, draws_name, legends, mean_and_std
 from chimeramix.runs.spec import size_name
 from chimeramix.terminal import Table, Text
 
@@ -63,7 +63,7 @@ def _rows(result: Result, metric: str) -> list[list[Text]]:
                 Text(size_name(result.samples_per_class)),
                 Text(name),
                 Text(str(len(scores))),
-                Text(spread(statistics.fmean(scores), statistics.stdev(scores) if len(scores) > 1 else None)),
+                Text(mean_and_std(scores)),
                 *_difference([one - other for one, other in zip(scores, plain, strict=True)], name),
             ]
         )
@@ -73,7 +73,4 @@ def _rows(result: Result, metric: str) -> list[list[Text]]:
 def _difference(differences: list[float], name: str) -> list[Text]:
     if name == PLAIN:
         return [Text(ABSENT), Text(ABSENT)]
-    mean, half = statistics.fmean(differences), half_width(differences)
-    if half is None:
-        return [Text(f"{mean:+.2f}"), Text(ABSENT)]
-    return [Text(f"{mean:+.2f}", abs(mean) > half), Text(f"[{mean - half:+.2f}, {mean + half:+.2f}]")]
+    return difference_cells(statistics.fmean(differences), half_width(differences))

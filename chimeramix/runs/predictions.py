@@ -15,9 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chimeramix.runs.folder import PREDICTIONS
-from chimeramix.runs.record import DamagedRecord
-
-PARTS = ("test", "validation")
+from chimeramix.runs.record import PARTS, DamagedRecord
 
 
 @dataclass(frozen=True)
@@ -26,7 +24,7 @@ class Predictions:
 
     Attributes:
         path: of the file.
-        part: one of `PARTS`.
+        part: one of `chimeramix.runs.record.PARTS`.
         logits: `[M, K]` float16, the highest of each row is 0; finite: what is beyond the range of float16 is at its
             end.
         labels: `[M]` int64.
