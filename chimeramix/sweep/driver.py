@@ -48,9 +48,8 @@ def sweep(tree: Tree, overrides: list[str]) -> None:
     todo, trials = [], Trials()
     for run, (state, _) in zip(planned.runs, states, strict=True):
         assert run.settings is not None
-        assert run.source is not None
         if state in ("missing", "interrupted", "failed") or (state == "done" and run.settings.config.rerun):
-            trials.run(run.settings, run.source)
+            trials.run(run)
             todo.append(run)
     check_machines(asked, todo)
     if planned.nothing:

@@ -9,7 +9,6 @@ import torch
 
 from chimeramix.config.checks import as_user_error
 from chimeramix.config.schema import Config
-from chimeramix.config.settings import Settings
 from chimeramix.data.views import Augment, Normalize, SameClassPartners, Views
 from chimeramix.machine import check_recordable
 from chimeramix.runs import build
@@ -24,6 +23,7 @@ from chimeramix.runs.tryout import (
     try_schedule,
 )
 from chimeramix.streams import RunStreams
+from chimeramix.sweep.plan import PlannedRun
 from chimeramix.types import DataSource, Subset
 
 _CLASSES = 10  # of the data set or not: nothing that a part refuses depends on it
@@ -38,8 +38,11 @@ class Trials:
     def __init__(self) -> None:
         self._passed: set[str] = set()
 
-    def run(self, settings: Settings, source: DataSource) -> None:
-        """Builds a run's parts, on blank images. Raises `UserError`."""
+    def run(self, run: PlannedRun) -> None:
+        """Builds the parts of a run, on blank images; its settings must be known. Raises `UserError`."""
+        settings, source = run.settings, run.source
+        assert settings is not None
+        assert source is not None
         config = settings.config
         check_images(config, source.image_size, None)
         per_class = config.max_labels_per_class or min(build.class_sizes(source) or [_PER_CLASS])

@@ -60,9 +60,7 @@ class Runs:
                 sweep = self.sweep(values, rung)
                 runs = [run for run in plan(sweep).of_each if run is not None]
                 for run in runs:
-                    assert run.settings is not None
-                    assert run.source is not None
-                    self.built.run(run.settings, run.source)
+                    self.built.run(run)
             except UserError as error:  # values that do not go together
                 refused[number] = str(error)
                 continue

@@ -16,7 +16,7 @@ from chimeramix.config.tree import Tree, tree_of
 from chimeramix.config.values import read_condition
 from chimeramix.errors import UserError
 from chimeramix.runs import build
-from chimeramix.runs.spec import size_name
+from chimeramix.runs.spec import identity_of, size_name
 from chimeramix.sweep.driver import check_machines
 from chimeramix.sweep.plan import PlannedRun, plan
 from chimeramix.sweep.status import split_command
@@ -25,7 +25,7 @@ from chimeramix.tuning.options import Options
 from chimeramix.tuning.rungs import Rung, rungs_of
 from chimeramix.tuning.runner import Runs, words_with
 from chimeramix.tuning.sampler import check_installed
-from chimeramix.tuning.study import Study, identity_of_study
+from chimeramix.tuning.study import Study
 from chimeramix.tuning.trials import Values
 
 _NOT_GIVEN = {
@@ -139,9 +139,7 @@ def _try(tree: Tree, space: Words, axes: list[Axis], first: Values, options: Opt
     planned = plan(together)
     built = Trials()
     for run in planned.runs:
-        assert run.settings is not None
-        assert run.source is not None
-        built.run(run.settings, run.source)
+        built.run(run)
     check_machines(together, planned.runs)
     return planned.runs[0], {settings.config.epochs for settings in together.runs}
 
@@ -156,7 +154,7 @@ def _study(tree: Tree, space: Words, options: Options, run: PlannedRun, command:
     assert run.settings is not None
     config, names, axes = run.settings.config, run.settings.names, axes_of(space)
     plain = {axis.key: dataclasses.asdict(replace(axis, word="", start="")) for axis in axes}
-    identity = identity_of_study({"run": run.identity, "space": plain, "options": options.identifying()})
+    identity = identity_of({"run": run.identity, "space": plain, "options": options.identifying()})
     searched = {axis.key for axis in axes}
     method = config.method or next(
         names[group] or "run"

@@ -4,7 +4,6 @@
 generation in flight: that is asked for again, with the same values, and its runs are found as far as they came.
 """
 
-import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -31,7 +30,7 @@ class Study:
 
     Attributes:
         folder: there or not.
-        identity: of settings, space and options; see `identity_of_study`.
+        identity: of settings, space and options, as a run's of its spec.
         about: what `tuning.json` says of it beside its trials.
         axes: the keys that are searched.
         at_once: trials of a generation.
@@ -115,12 +114,6 @@ class Study:
             yield
         finally:
             lock.release()
-
-
-def identity_of_study(spec: dict[str, Any]) -> str:
-    """12 hexadecimal digits, as those of runs."""
-    text = json.dumps(spec, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def search_on(
