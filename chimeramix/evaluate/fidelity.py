@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError
 
 import torch
 from torch import Tensor
@@ -21,7 +20,6 @@ _BATCH = 64
 _SUBSETS = 100
 _LARGEST_SUBSET = 1000
 _NEIGHBOURS = 3
-_WHERE = "see https://github.com/toshas/torch-fidelity/releases"
 
 
 @dataclass(frozen=True)
@@ -162,26 +160,26 @@ def _told(name: str, weights: Path | None) -> Iterator[None]:
     """What can be wrong with weights, in one line."""
     try:
         yield
+    except torch.OutOfMemoryError:
+        raise
     except NotImplementedError as error:
         raise UserError(f"--weights {weights}: {name} takes no file of weights; leave it out") from error
-    except (RuntimeError, UnpicklingError, EOFError, ValueError, TypeError, AttributeError, KeyError) as error:
-        if weights is None:
-            raise
-        reason = one_line(error)
-        raise UserError(f"--weights {weights}: not the weights of {name} ({reason[:120]}); {_WHERE}") from error
-    except OSError as error:  # URLError is one
+    except Exception as error:
+        # A file that is not of tensors makes unpickling raise nearly anything, and torch hides what a download met.
         if weights is not None:
-            raise UserError(f"--weights {weights}: {one_line(error)}") from error
+            reason = one_line(error)[:120]
+            raise UserError(f"--weights {weights}: not the weights of {name} ({reason}); {_remedy(name)}") from error
+        if not isinstance(error, OSError | RuntimeError):
+            raise
         raise RunFailure(
-            f"the weights of {name} could not be downloaded ({one_line(error)}): fetch {_address(name)} where there is "
-            "a network and name the file with --weights FILE, or leave KID and FID out with --no-fidelity"
+            f"the weights of {name} could not be downloaded ({one_line(error)}): {_remedy(name)}, or leave KID and FID "
+            "out with --no-fidelity"
         ) from error
 
 
-def _address(name: str) -> str:
-    """Where weights are published."""
+def _remedy(name: str) -> str:
     if name == DEFAULT:
         from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3
 
-        return str(URL_INCEPTION_V3)
-    return f"them ({_WHERE})"
+        return f"fetch {URL_INCEPTION_V3} where there is a network, and name the file with --weights FILE"
+    return f"load them where there is a network, and copy {torch.hub.get_dir()} from there"

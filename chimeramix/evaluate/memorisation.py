@@ -83,7 +83,8 @@ def memorisation(
     threshold = None if every is None else float(every.double().quantile(CLOSE))
     found = {name: nearest(each, training) for name, each in points.items()}
     distances = {name: distance for name, (distance, _) in found.items()} | among
-    summary = {name: _summary(each, threshold) for name, each in distances.items()}
+    # Of the training images it is the quantile itself, or nearly so.
+    summary = {name: _summary(each, None if name in among else threshold) for name, each in distances.items()}
     if sources is not None:
         first = next(iter(points))
         position = found[first][1]

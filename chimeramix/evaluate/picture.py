@@ -47,7 +47,7 @@ def draw(
         # Shares and not counts: the sets differ in size.
         weights = [1 / len(each)] * len(each)
         axis.hist(each.numpy(), bins=40, range=(0, largest or 1), weights=weights, histtype="step", label=name)
-    axis.set(xlabel="distance to the nearest training image (root mean square of pixel values in [0, 1])")
+    axis.set(xlabel="distance to the nearest training image (root mean square of pixels in [0, 1])")
     axis.set_ylabel("share of images")
     axis.legend(fontsize=7)
     save(figure, path)
