@@ -48,9 +48,9 @@ def distance_table(rows: dict[str, Distances], title: str, unit: str) -> Table:
         [
             name,
             f"{row.images:,}",
-            _number(row.low, 4),
-            _number(row.median, 4),
-            _number(row.high, 4),
+            f"{row.low:.4g}",
+            f"{row.median:.4g}",
+            f"{row.high:.4g}",
             _percent(row.close),
             _percent(row.of_sources),
         ]
