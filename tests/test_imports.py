@@ -225,6 +225,20 @@ def test_a_search_without_optuna_says_so():
     assert done.stderr == ('error: optuna is not installed; chimeramix tune needs it: pip install "chimeramix[tune]"\n')
 
 
+def test_an_evaluation_without_torch_fidelity_says_so():
+    done = without({"torch-fidelity"}, "from chimeramix.console import main; raise SystemExit(main(['evaluate', 'run']))")
+    assert done.returncode == 1
+    assert done.stderr == (
+        'error: torch_fidelity is not installed; KID and FID need it: pip install "chimeramix[fidelity]", or leave them '
+        "out with --no-fidelity\n"
+    )
+
+
+def test_a_report_needs_no_torch():
+    done = without(set(), "import sys, chimeramix.cli; raise SystemExit('torch' in sys.modules)")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_the_documented_installations_bring_the_commands():
     environment = yaml.safe_load((ROOT / "environment.yaml").read_text())
     assert environment["dependencies"][-1] == {"pip": ["-e .[train]"]}

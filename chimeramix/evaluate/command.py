@@ -60,6 +60,7 @@ def evaluate(folder: Path, options: Options) -> None:
         RunFailure: for what this machine lacks, and for a file that can't be written.
     """
     options.check()
+    version = check_installed() if options.fidelity else None
     record, config, network = read_generator(folder)
     machine = Machine.choose(options.device, "fp32")
     machine.make_reproducible()
@@ -87,7 +88,7 @@ def evaluate(folder: Path, options: Options) -> None:
         "reference_images": 0 if images.real is None else len(images.real),
         "mixer": f"{type(composer.mixer).__module__}.{type(composer.mixer).__qualname__}",
         **{section: {name: tables.record(row) for name, row in rows.items()} for section, rows in sections.items()},
-        "torch_fidelity": check_installed() if extractor else None,
+        "torch_fidelity": version,
         "machine": machine.record(),
         **environment(),
     }
