@@ -232,6 +232,17 @@ def test_options_that_will_not_do(
     assert expected in told(capsys, folder, *words)
 
 
+def test_a_file_that_cannot_be_written_leaves_nothing_half_done(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "evaluation.json").mkdir()
+    assert main(["evaluate", str(folder), "--device", "cpu", "--count", "20", "--no-fidelity"]) == 1
+    captured = capsys.readouterr()
+    assert "compositions" in captured.out
+    assert "evaluation.json could not be written" in captured.err.splitlines()[-1]
+    assert not list(folder.glob(".*tmp"))
+
+
 def test_folders_that_hold_no_finished_generator(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
