@@ -79,6 +79,11 @@ def main(arguments: list[str] | None = None) -> int:
         "--effort", action="store_true", help="steps, seconds and FLOPs of the runs and of the generators that they use"
     )
     report.add_argument(
+        "--over",
+        metavar="KEY",
+        help="the metric over the values of a key, such as mask.mix_size; with --plots drawn as well",
+    )
+    report.add_argument(
         "--hardest", type=Path, metavar="FILE.png", help="draw the images that most runs get wrong, for each data set"
     )
     report.add_argument(
@@ -172,6 +177,7 @@ def _do(options: argparse.Namespace) -> None:
             options.calibration,
             options.per_class,
             options.effort,
+            options.over,
             options.hardest,
             options.images,
         )
