@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from chimeramix import __version__
+from chimeramix.evaluate import options as evaluation
 from chimeramix.report.command import FORMATS
 from chimeramix.report.command import report as report_runs
 from chimeramix.report.extras import Extras
@@ -98,6 +99,13 @@ def main(arguments: list[str] | None = None) -> int:
     ensemble.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="a finished classifier's folder")
     ensemble.add_argument("--format", choices=FORMATS[:3], default="terminal", help="(default: %(default)s)")
 
+    evaluate = commands.add_parser(
+        "evaluate",
+        help="how good a trained generator's images are, and how near to its training images",
+        description=evaluation.DESCRIPTION,
+    )
+    evaluation.add_to(evaluate)
+
     status = commands.add_parser("status", help="how far the runs are, and the commands that finish the rest")
     status.add_argument(
         "runs", type=Path, nargs="?", default=Path("runs"), help="a folder of runs (machine.runs_dir; default: runs)"
@@ -170,6 +178,8 @@ def _do(options: argparse.Namespace) -> None:
         _tune(options)
     elif options.command == "ensemble":
         _ensemble(options.runs, options.format)
+    elif options.command == "evaluate":
+        _evaluate(options)
     else:
         extras = Extras(
             options.variants,
@@ -204,6 +214,12 @@ def _ensemble(runs: list[Path], form: str) -> None:
     from chimeramix.report.ensemble_command import ensemble
 
     ensemble(runs, form)
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+    from chimeramix.evaluate.command import evaluate
+
+    evaluate(options.run, evaluation.Options.of(options))
 
 
 def _status(runs: Path, words: list[str]) -> None:

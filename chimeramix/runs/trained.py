@@ -22,7 +22,7 @@ from chimeramix.errors import UserError
 from chimeramix.runs import build
 from chimeramix.runs.commands import generator_command
 from chimeramix.runs.folder import RunFolder
-from chimeramix.runs.record import DamagedRecord, read_record
+from chimeramix.runs.record import DamagedRecord, Record, read_record
 from chimeramix.streams import RandomStream, derive_seed
 from chimeramix.training.checkpoint import first_line
 from chimeramix.types import Subset
@@ -80,7 +80,7 @@ def support(
         raise ValueError(f"images must be uint8 [number, 3, size, size], got {images.dtype} {list(images.shape)}")
     if labels.shape != (len(images),) or labels.dtype != torch.int64:
         raise ValueError(f"labels must be int64 [{len(images)}], got {labels.dtype} {list(labels.shape)}")
-    config, network = _read(Path(path))
+    config, network = read_generator(Path(path))[1:]
     mask = build.mask_of(config.generator)
     if mask is None:
         raise UserError(f"{path} holds a generator without a mask: not one of ChimeraMix")
@@ -110,8 +110,8 @@ def support(
     }
 
 
-def _read(folder: Path) -> tuple[Config, nn.Module]:
-    """Configuration and trained network of a generator's run. Raises `UserError`."""
+def read_generator(folder: Path) -> tuple[Record, Config, nn.Module]:
+    """Record, configuration and trained network, frozen and on the CPU, of a generator's run. Raises `UserError`."""
     record = read_record(folder)
     if record is None:
         raise UserError(f"{folder} is not the folder of a finished run: it has no result.json")
@@ -128,7 +128,8 @@ def _read(folder: Path) -> tuple[Config, nn.Module]:
         raise UserError(f"{path} is damaged ({first_line(error)}); train the generator again") from error
     register()
     network = build.generator(config).network
-    return config, _frozen(network, folder / "generator.safetensors", record.result, "train the generator again")
+    network = _frozen(network, folder / "generator.safetensors", record.result, "train the generator again")
+    return record, config, network
 
 
 def load_weights(path: Path, result: Mapping[str, Any]) -> dict[str, Tensor]:
