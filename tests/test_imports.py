@@ -33,6 +33,7 @@ CONFINED = {
     "skimage": {"data.segments", "evaluate.reconstruction"},
     "torch_fidelity": {"evaluate.fidelity"},
     "optuna": {"tuning.sampler"},
+    "pymde": {"evaluate.embedding"},
 }
 
 
@@ -226,7 +227,9 @@ def test_a_search_without_optuna_says_so():
 
 
 def test_an_evaluation_without_torch_fidelity_says_so():
-    done = without({"torch-fidelity"}, "from chimeramix.console import main; raise SystemExit(main(['evaluate', 'run']))")
+    done = without(
+        {"torch-fidelity"}, "from chimeramix.console import main; raise SystemExit(main(['evaluate', 'run']))"
+    )
     assert done.returncode == 1
     assert done.stderr == (
         'error: torch_fidelity is not installed; KID and FID need it: pip install "chimeramix[fidelity]", or leave them '
