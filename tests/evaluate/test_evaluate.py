@@ -15,7 +15,7 @@ from PIL import Image
 from chimeramix.cli import main
 from chimeramix.config.compose import compose_settings
 from chimeramix.data.digits import Digits
-from chimeramix.evaluate.images import Composer, training_images, unseen_images
+from chimeramix.evaluate.images import Composer, training_images, unseen_images, with_composing_mixer
 from chimeramix.evaluate.reconstruction import reconstructed
 from chimeramix.runs.train import train
 from chimeramix.runs.trained import read_generator
@@ -49,6 +49,7 @@ def composer_of(folder: Path, seed: int = 0, **changes: Any) -> Composer:
     _, config, network = read_generator(folder)
     for name, value in changes.items():
         setattr(config, name, value)
+    config = with_composing_mixer(config, network)
     return Composer(config, training_images(config, folder), network, RunStreams(seed, CPU), CPU)
 
 
@@ -230,6 +231,17 @@ def test_options_that_will_not_do(
     words: list[str], expected: str, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert expected in told(capsys, folder, *words)
+
+
+def test_a_file_that_cannot_be_written_leaves_nothing_half_done(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "evaluation.json").mkdir()
+    assert main(["evaluate", str(folder), "--device", "cpu", "--count", "20", "--no-fidelity"]) == 1
+    captured = capsys.readouterr()
+    assert "compositions" in captured.out
+    assert "evaluation.json could not be written" in captured.err.splitlines()[-1]
+    assert not list(folder.glob(".*tmp"))
 
 
 def test_folders_that_hold_no_finished_generator(
