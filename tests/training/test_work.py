@@ -11,7 +11,7 @@ BARE = {
     "generator": 1523,
     "generator, published decoder": 827,
     "classifier, plain": 92.9,
-    "classifier, harmonic": 93.3,  # and 0.39 for the kernels: 2 x 9 for each of 10.8 million weights, and the gradient
+    "classifier, harmonic": 93.3,  # 0.39 of it for the kernels: 2 x 9 for each of 10.8 million weights, and as much for the gradient
     "classifier, mixing": 138.8,
 }
 
