@@ -33,6 +33,7 @@ CONFINED = {
     "skimage": {"data.segments", "evaluate.reconstruction"},
     "torch_fidelity": {"evaluate.fidelity"},
     "optuna": {"tuning.sampler"},
+    "pymde": {"evaluate.embedding"},
 }
 
 

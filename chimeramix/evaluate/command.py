@@ -11,7 +11,14 @@ from chimeramix.data.subset import TrainingImages
 from chimeramix.errors import UserError
 from chimeramix.evaluate import tables
 from chimeramix.evaluate.fidelity import Extractor, check_installed, fidelity
-from chimeramix.evaluate.images import Composer, Compositions, images_in, training_images, unseen_images
+from chimeramix.evaluate.images import (
+    Composer,
+    Compositions,
+    images_in,
+    training_images,
+    unseen_images,
+    with_composing_mixer,
+)
 from chimeramix.evaluate.memorisation import memorisation, nearest, pixels
 from chimeramix.evaluate.options import UNSEEN, Options
 from chimeramix.evaluate.picture import draw
@@ -69,7 +76,9 @@ def evaluate(folder: Path, options: Options) -> None:
     config, data = _data(config, folder, options)
     streams = RunStreams(options.seed, machine.device)
     with memory_errors():
-        composer = Composer(config, data, network.to(machine.device), streams, machine.device)
+        network = network.to(machine.device)
+        config = with_composing_mixer(config, network)
+        composer = Composer(config, data, network, streams, machine.device)
         log.info("%s: %d compositions of %d training images", folder, options.count, len(data.labels))
         images = _images(composer, data, config, options)
         sections, titled, distances = _figures(composer, images, data, extractor, streams, options)

@@ -1,7 +1,6 @@
 """The images that an evaluation compares: a generator's compositions, those it was trained on, and unseen ones."""
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from chimeramix.data.views import Augment, Normalize, Views
 from chimeramix.errors import UserError
 from chimeramix.mixing import GLICO, ChimeraMix, Mixer, SuperMix
 from chimeramix.runs import build
+from chimeramix.runs.drawn import read_drawn
 from chimeramix.streams import RunStreams
 
 _BATCH = 64
@@ -41,34 +41,47 @@ class Compositions:
 
 def training_images(config: Config, folder: Path) -> TrainingImages:
     """The images that a generator's run had, by its `split.json`. Raises `UserError` where the data set has others."""
-    path = folder / "split.json"
-    try:
-        split = json.loads(path.read_text(encoding="utf-8"))
-        indices = [int(position) for position in split["indices"]]
-        labels = torch.tensor(split["labels"], dtype=torch.int64)
-        held_out = [int(position) for position in split.get("held_out", [])]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{path} is gone or damaged: which images the run had is not known; train it again") from error
+    drawn = read_drawn(folder)
+    indices, held_out, labels = drawn.indices, drawn.held_out, torch.tensor(drawn.labels)
     source = build.source(config, needs_test=False)
     part = source.train()
     known = [*indices, *held_out]
-    if not indices or min(known) < 0 or max(known) >= len(part.labels) or not part.labels[indices].equal(labels):
-        raise UserError(f"{path} has other labels than the data set has now: it is not the one of the run")
+    if min(known) < 0 or max(known) >= len(part.labels) or not part.labels[indices].equal(labels):
+        raise UserError(
+            f"{folder / 'split.json'} has other labels than the data set has now: it is not the one of the run"
+        )
     return TrainingImages(source, part, indices, config.split_seed, part.read(indices), labels, held_out)
 
 
 def unseen_images(data: TrainingImages, config: Config, count: int, seed: int) -> Tensor:
-    """Up to `count` images `[M, 3, S, S]` of the training part that the generator has not seen, drawn with the seed:
-    the classes have the shares that they have among the training images. The test part is not read.
+    """These images, `[M, 3, S, S]` uint8; see `unseen_positions`. Raises `UserError` where a class has none left."""
+    try:
+        return data.part.read(unseen_positions(data, config, count, seed))
+    except NoneLeft as error:
+        raise UserError(
+            f"{error}: name a folder of real images with --reference FOLDER, or leave the comparison out with "
+            "--no-fidelity"
+        ) from error
+
+
+class NoneLeft(UserError):
+    """A class has no image that the run has not seen."""
+
+
+def unseen_positions(data: TrainingImages, config: Config, count: int, seed: int) -> list[int]:
+    """Positions of up to `count` images of the training part that the run has not seen, drawn with the seed.
+
+    Classes have the shares that they have among the training images. The test part is not read.
 
     Raises:
-        UserError: where a class has none left.
+        NoneLeft: where a class has none left.
     """
     seen = {*data.indices}
-    if asked := config.generator.get("unlabelled", 0):
-        seen.update(data.unlabelled_positions(asked, "generator"))
-    if config.generator.get("transductive", False):
-        seen.update(data.held_out)
+    for name, group in (("generator", config.generator), ("procedure", config.procedure)):
+        if asked := (group or {}).get("unlabelled", 0):
+            seen.update(data.unlabelled_positions(asked, name))
+        if (group or {}).get("transductive", False):
+            seen.update(data.held_out)
     order = torch.randperm(len(data.part.labels), generator=torch.Generator().manual_seed(seed)).tolist()
     others = [position for position in order if position not in seen]
     labels = data.part.labels[others]
@@ -78,15 +91,12 @@ def unseen_images(data: TrainingImages, config: Config, count: int, seed: int) -
     total = min(count, int((available[taken] * len(data.labels) // wanted[taken]).min()))
     quota = wanted * total // len(data.labels)
     if int(quota.sum()) == 0:
-        raise UserError(
-            "the generator has seen all training images of a class, so there are no others to compare with: name a "
-            "folder of real images with --reference FOLDER, or leave the comparison out with --no-fidelity"
-        )
+        raise NoneLeft("the run has seen all training images of a class, so there are no others to compare with")
     chosen: list[int] = []
     for label, number in enumerate(quota.tolist()):
         members = (labels == label).nonzero().flatten().tolist()
         chosen += [others[place] for place in members[:number]]
-    return data.part.read(chosen)
+    return chosen
 
 
 def images_in(folders: Sequence[Path], size: int, count: int, seed: int) -> Tensor:
@@ -102,24 +112,33 @@ def images_in(folders: Sequence[Path], size: int, count: int, seed: int) -> Tens
     return torch.from_numpy(np.stack([read_image(paths[place], size, "crop") for place in order]))
 
 
-class Composer:
-    """The mixer that a classifier would use a run's generator with, at probability 1, on unaugmented training images.
+def with_composing_mixer(config: Config, network: nn.Module) -> Config:
+    """A generator's configuration with the mixer that uses it; where it names none for this kind of generator, with the
+    kind's own mixer as it comes. Raises `UserError` for a generator whose images no mixer takes."""
+    return dataclasses.replace(config, mixer=build.generating_mixer(config) or _usual_mixer(config, network))
 
-    Where the run's configuration names none for this kind of generator, it is the kind's own mixer as it comes.
+
+class Composer:
+    """The mixer of a run's configuration, at probability 1, on unaugmented training images.
 
     Args:
         data: the run's training images.
-        network: trained and frozen, on the device.
+        network: the generator, trained and frozen, on the device; None for a mixer that needs none.
         streams: all that is drawn.
 
     Raises:
-        UserError: for a generator whose images no mixer takes.
+        UserError: for a mixer and a generator that don't fit.
     """
 
     def __init__(
-        self, config: Config, data: TrainingImages, network: nn.Module, streams: RunStreams, device: torch.device
+        self,
+        config: Config,
+        data: TrainingImages,
+        network: nn.Module | None,
+        streams: RunStreams,
+        device: torch.device,
     ) -> None:
-        group = build.generating_mixer(config) or _usual_mixer(config, network)
+        group = config.mixer
         if "probability" in group:
             group = {**group, "probability": 1.0}
         config = dataclasses.replace(config, mixer=group)

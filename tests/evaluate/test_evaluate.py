@@ -15,7 +15,7 @@ from PIL import Image
 from chimeramix.cli import main
 from chimeramix.config.compose import compose_settings
 from chimeramix.data.digits import Digits
-from chimeramix.evaluate.images import Composer, training_images, unseen_images
+from chimeramix.evaluate.images import Composer, training_images, unseen_images, with_composing_mixer
 from chimeramix.evaluate.reconstruction import reconstructed
 from chimeramix.runs.train import train
 from chimeramix.runs.trained import read_generator
@@ -65,6 +65,7 @@ def composer_of(folder: Path, seed: int = 0, **changes: Any) -> Composer:
     _, config, network = read_generator(folder)
     for name, value in changes.items():
         setattr(config, name, value)
+    config = with_composing_mixer(config, network)
     return Composer(config, training_images(config, folder), network, RunStreams(seed, CPU), CPU)
 
 
