@@ -7,6 +7,7 @@ step; `minimum_gflop` is what the losses need at least, from the counted work of
   convolution no gradient of the images;
 - a network that only passes a gradient on costs two; one without gradients one;
 - of the partners that a mixer draws for a batch, several for each image, each image of the subset is encoded once.
+- kernels that are made of weights (harmonic ones) cost nothing, and neither do gradients in front of the first weights.
 
 `floor_ms` is the time of the minimum at the rate of the fastest convolution of the networks' kind that was found on the
 machine in the same process (3x3, 256 channels): what no step could be below.
@@ -30,12 +31,14 @@ from unittest import mock
 
 import torch
 from torch import nn
+from torch.nn.utils import parametrize
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.bare import classifier_step, generator_step
 from benchmarks.record import add_machine, machine_of, milliseconds, variant, words_of, write
 from benchmarks.synthetic import parts_of, with_segments
 from chimeramix.machine import Machine
+from chimeramix.models.harmonic import HarmonicStem
 from chimeramix.runs.assembly import Parts
 from chimeramix.shares import images_of
 from chimeramix.training.loop import steps_of
@@ -52,10 +55,11 @@ STEPS = {
     ),
     "generator, 4 images": ("generator", 64, ["+experiment=several/segmentation"]),
     "classifier, plain": ("classifier", 10, ["+experiment=baseline"]),
+    "classifier, harmonic": ("classifier", 10, ["+experiment=baseline", "model=harmonic_wideresnet_16_8"]),
     "classifier, mixing": ("classifier", 10, ["+experiment=chimeramix_segmentation", "mixer.probability=1"]),
     "classifier, mixing 4 images": ("classifier", 10, ["+experiment=several/segmentation", "mixer.probability=1"]),
 }
-COUNTED = 2  # images, or groups, in a counted step: work is proportional to their number
+COUNTED = 2  # images, or groups, in a counted step, and one more: what does not grow with them is done once a step
 
 
 def flops(call: Callable[[], object]) -> float:
@@ -67,20 +71,24 @@ def flops(call: Callable[[], object]) -> float:
 @torch.no_grad()
 def _forward(network: nn.Module, *shape: int) -> float:
     """FLOPs of a forward pass per image."""
-    device = next(network.parameters()).device
-    return flops(lambda: network(torch.zeros(1, *shape, device=device)))
+    images = torch.zeros(1, *shape, device=next(network.parameters()).device)
+    with parametrize.cached():
+        network(images)  # makes its kernels
+        return flops(lambda: network(images))
 
 
 @torch.no_grad()
 def _first_convolution(network: nn.Module, *shape: int) -> float:
-    """Those of the first convolution alone, which is the first to see the images."""
+    """Those of the first convolution with weights alone, and twice those in front of it, which is without gradients."""
     found = []
     first = next(module for module in network.modules() if isinstance(module, nn.Conv2d))
     hook = first.register_forward_hook(lambda module, inputs, output: found.append((inputs[0], output)))
     network(torch.zeros(1, *shape, device=first.weight.device))
     hook.remove()
     inputs, _ = found[0]
-    return flops(lambda: first(inputs))
+    stem = next((module for module in network.modules() if isinstance(module, HarmonicStem)), None)
+    in_front = 0.0 if stem is None else flops(lambda: stem(torch.zeros(1, *shape))) - flops(lambda: first(inputs))
+    return flops(lambda: first(inputs)) + 2 * in_front
 
 
 def minimum_flops(name: str, parts: Parts, encoded: float = 2) -> float:
@@ -141,19 +149,19 @@ def work(name: str, folder: Path) -> dict[str, float]:
     parts = with_segments(parts_of(role, machine, folder, *overrides), machine)
     training: Any = parts.training
     if name != "classifier, mixing 4 images":
-        batch = batch_of(parts, COUNTED)
-        counted = flops(lambda: training.step(batch)) / COUNTED
-        return _per_step(size, counted, minimum_flops(name, parts))
+        batches = [batch_of(parts, images) for images in (COUNTED, COUNTED + 1)]
+        fewer, more = (flops(lambda batch=batch: training.step(batch)) for batch in batches)  # type: ignore[misc]
+        return _rounded(fewer + (size - COUNTED) * (more - fewer), size * minimum_flops(name, parts))
     # How many different partners a batch has does not grow with its size: it is counted as large as it is.
     partners, drawn, batch = training.mixer.partners, [], batch_of(parts, size)
     index = partners.index
     with mock.patch.object(partners, "index", lambda *asked: drawn.append(index(*asked)) or drawn[0]):
-        counted = flops(lambda: training.step(batch)) / size
-    return _per_step(size, counted, minimum_flops(name, parts, 1 + len(drawn[0].unique()) / size))
+        counted = flops(lambda: training.step(batch))
+    return _rounded(counted, size * minimum_flops(name, parts, 1 + len(drawn[0].unique()) / size))
 
 
-def _per_step(size: int, counted: float, least: float) -> dict[str, float]:
-    return {"gflop": round(size * counted / 1e9, 1), "minimum_gflop": round(size * least / 1e9, 1)}
+def _rounded(counted: float, least: float) -> dict[str, float]:
+    return {"gflop": round(counted / 1e9, 1), "minimum_gflop": round(least / 1e9, 1)}
 
 
 def product_step(parts: Parts, machine: Machine) -> Callable[[], None]:
