@@ -196,11 +196,14 @@ print(*sorted(name for name in sys.modules if name.startswith("chimeramix.")))
 def test_the_extras_hold_all_that_the_package_imports():
     extras = project()["optional-dependencies"]
     installed = set().union(
-        *(IMPORTED_AS.get(name, {name}) for name in names(extras["train"] + extras["tune"] + extras["fidelity"]))
+        *(
+            IMPORTED_AS.get(name, {name})
+            for name in names(extras["train"] + extras["tune"] + extras["fidelity"] + extras["embed"])
+        )
     )
     imported = {name.split(".")[0] for found in MODULES.values() for name in found}
     assert imported - set(sys.stdlib_module_names) - {"chimeramix", "torch"} <= installed
-    assert {"chimeramix[train]", "chimeramix[tune]", "chimeramix[fidelity]"} <= set(extras["dev"])
+    assert {"chimeramix[train]", "chimeramix[tune]", "chimeramix[fidelity]", "chimeramix[embed]"} <= set(extras["dev"])
 
 
 @pytest.mark.parametrize("command", [["prepare", "demo/digits"], ["report", "runs"], ["--version"]])

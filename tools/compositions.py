@@ -24,7 +24,7 @@ from chimeramix.data.resize import resize
 from chimeramix.data.subset import TrainingImages
 from chimeramix.runs import build
 from chimeramix.runs.trained import support
-from chimeramix.shares import images_of, pictures_of
+from chimeramix.shares import combine, images_of, pictures_of
 from chimeramix.streams import RandomStream
 from chimeramix.training.pictures import draw_columns
 
@@ -67,7 +67,7 @@ def columns_of(runs: Sequence[Path]) -> dict[str, Tensor]:
             together = F.interpolate(together, size=(network.image_size,) * 2, mode="bilinear")
         features = network.encode(together)
         mask = one["mask"](first, partner, features.shape[-1], RandomStream(SEED))
-        composition = network.decode(network.combine(features, mask))
+        composition = network.decode(combine(features, mask))
         enlarged = F.interpolate(pictures_of(mask), size=composition.shape[-2:], mode="nearest")
         name = f"{images} images" if f"composition, {images} images" not in columns else f"{images} images, {run.name}"
         columns[f"mask, {name}"] = enlarged.expand_as(composition)

@@ -19,7 +19,7 @@ from chimeramix.generators.base import Generator, Stateful
 from chimeramix.generators.networks import ChimeraNetwork, PatchDiscriminator
 from chimeramix.machine import Machine
 from chimeramix.optimize import Optimisation, Schedule
-from chimeramix.shares import images_of, pictures_of
+from chimeramix.shares import combine, images_of, pictures_of
 from chimeramix.streams import RandomStream
 from chimeramix.types import Batch, Mask
 
@@ -149,7 +149,7 @@ class ChimeraGenerator(Generator):
         `[B, 3, S, S]` in [-1, 1]."""
         encoded = self._encode(first, partner)
         mask = self.mask(first, partner, encoded.shape[-1], rng)
-        return mask, self.network.decode(self.network.combine(encoded, mask))
+        return mask, self.network.decode(combine(encoded, mask))
 
     def _encode(self, first: Batch, partner: Batch) -> Tensor:
         """Features of all N images of each group, `[N * B, C, S/4, S/4]`."""
@@ -167,7 +167,7 @@ class ChimeraGenerator(Generator):
             to_decode = [encoded] if reconstructs else []
             if self.adversarial_weight > 0:
                 mask = self.mask(first, partner, encoded.shape[-1], rng)
-                to_decode.append(self.network.combine(encoded, mask))
+                to_decode.append(combine(encoded, mask))
             decoded = self.network.decode(torch.cat(to_decode))
             if self.adversarial_weight > 0:
                 composition = decoded[-groups:]

@@ -17,7 +17,6 @@ import torch
 from torch import Tensor, nn
 
 from chimeramix.generators.padding import ReflectionPad2d
-from chimeramix.shares import combine
 
 
 class Encoder(nn.Sequential):
@@ -148,12 +147,6 @@ class ChimeraNetwork(nn.Module):
         if mask.shape not in ((batch, 1, height, width), (1, 1, height, width)):
             raise ValueError(f"mask must be {[batch, 1, height, width]}, got {list(mask.shape)}")
         return torch.lerp(second, first, mask.to(first.dtype))
-
-    @staticmethod
-    def combine(features: Tensor, mask: Tensor) -> Tensor:
-        """The same of feature maps `[N * B, C, h, w]` under a mask for two or more images; see
-        `chimeramix.shares.combine`."""
-        return combine(features, mask)
 
     def forward(self, images: Tensor) -> Tensor:
         """Reconstructions `[B, 3, H, W]` in (-1, 1) of images `[B, 3, H, W]`."""

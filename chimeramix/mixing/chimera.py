@@ -37,7 +37,7 @@ class FeatureGenerator(Protocol):
 
     def encode(self, images: Tensor) -> Tensor: ...
 
-    def combine(self, features: Tensor, mask: Tensor) -> Tensor: ...
+    def mix(self, first: Tensor, second: Tensor, mask: Tensor) -> Tensor: ...
 
     def decode(self, features: Tensor) -> Tensor: ...
 
@@ -157,7 +157,12 @@ class ChimeraMix(_WithinClasses):
             features = features[torch.cat([own, len(batch) + which])]
             partner = _rows(partner, which)
         mask = self.mask(batch, partner, features.shape[-1], rng)
-        images = self.generator.decode(self.generator.combine(features, mask))
+        if self._images == 2:
+            first, second = features.chunk(2)
+            mixed = self.generator.mix(first, second, mask)  # a generator may have a rule of its own
+        else:
+            mixed = combine(features, mask)
+        images = self.generator.decode(mixed)
         return self._resize(images, size).to(batch.images.dtype), self.targets(batch.labels)
 
     def _resize(self, images: Tensor, size: int) -> Tensor:
