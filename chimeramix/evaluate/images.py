@@ -214,6 +214,13 @@ class _Noted:
         self.found.append(batch.index)
         return batch
 
+    def shared(self, *arguments: Any, **keywords: Any) -> tuple[Batch, Tensor | None]:
+        views: Batch
+        views, which = self.inner.shared(*arguments, **keywords)
+        assert views.index is not None
+        self.found.append(views.index if which is None else views.index[which])
+        return views, which
+
     def __getattr__(self, name: str) -> Any:
         return getattr(self.inner, name)
 
