@@ -7,7 +7,10 @@ import pytest
 import torch
 
 from chimeramix.errors import UserError
+from chimeramix.evaluate.images import Composer, training_images, with_composing_mixer
 from chimeramix.mixing import ChimeraMix
+from chimeramix.runs.trained import read_generator
+from chimeramix.streams import RunStreams
 from chimeramix.training.classifier import ClassifierTraining
 from chimeramix.training.generator import GeneratorTraining
 from tests.runs.interrupt import Killed, kill_at_call
@@ -84,3 +87,22 @@ def test_superpixels_of_images_from_elsewhere_are_not_known(whole: Path) -> None
         ChimeraMix.from_run(
             folder_of("generator", whole), torch.zeros(3, 3, 32, 32, dtype=torch.uint8), torch.zeros(3).long()
         )
+
+
+def test_an_evaluation_knows_all_images_of_a_composition(tmp_path: Path) -> None:
+    """Under a mask that gives all places to one image of the group, a composition is that image's reconstruction."""
+    folder = run("generator", "several/grid", tmp_path, *THREE)
+    _, config, network = read_generator(folder)
+    config = with_composing_mixer(config, network)
+    data = training_images(config, folder)
+    composer = Composer(config, data, network, RunStreams(0, torch.device("cpu")), torch.device("cpu"))
+    for number in range(3):
+        shares = torch.eye(3)[number].view(1, 3, 1, 1)
+        composer.mixer.mask = lambda first, partner, size, rng, shares=shares: shares.expand(len(first), 3, size, size)  # type: ignore[assignment]
+        made = composer.compose(20)
+        assert made.sources is not None
+        assert made.sources.shape == (20, 3)
+        assert (data.labels[made.sources] == data.labels[made.sources[:, :1]]).all()
+        with torch.no_grad():
+            expected = composer.pixels(network(data.subset(32).images[made.sources[:, number]] / 127.5 - 1))
+        assert (made.images.int() - expected.int()).abs().max() <= 1
