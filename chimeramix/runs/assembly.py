@@ -202,6 +202,7 @@ def classifier_parts(run: Run) -> Parts:
         seen = found if len(found) else subset  # once more, without their labels
         others = Views(seen.to(machine.device), augment, normalize, streams["augment"], erase=erase)
     with as_user_error("procedure"):
+        procedure.check(model, num_classes, source.image_size)
         own = procedure.training(training, streams, others)
     return Parts(own, own.outcome, data, views, evaluator, streams)
 

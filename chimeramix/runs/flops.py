@@ -7,15 +7,17 @@ the training goes through. So it takes no memory, and the same training counts t
 the end, where nobody waits for the first step: 0.1 s for a WideResNet-16-8, 0.5 s for a ResNet-50, 0.3 s for
 ChimeraMix's generator.
 
-What counts: a classifier's passes, also those by which MixMatch guesses labels; all networks of a generator's step.
-What does not: a mixer's own networks (a trained generator that composes images), evaluations, the batch statistics of
-averaged weights, pictures.
+What counts: a classifier's passes, also those by which MixMatch guesses labels and AutoMix's block learns; all networks
+of a generator's step. What does not: a mixer's own networks (a trained generator that composes images), evaluations,
+the batch statistics of averaged weights, pictures.
 """
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 
 from chimeramix.config.schema import Config
 from chimeramix.machine import Machine
@@ -37,26 +39,36 @@ def training_flops(run: Run, parts: Parts) -> int | None:
     config, training = run.settings.config, parts.training
     images, num_classes = training.epochs * training.loader.samples, len(parts.data.classes)
     if isinstance(training, ClassifierTraining):
-        return classifier_flops(config, num_classes, run.source.image_size, images, training.passes)
+        size = run.source.image_size
+        return classifier_flops(config, num_classes, size, images, training.passes, training.beside)
     return generator_flops(config, num_classes, images)
 
 
 def classifier_flops(
-    config: Config, num_classes: int, image_size: int, images: int, passes: tuple[int, int] = (1, 0)
+    config: Config,
+    num_classes: int,
+    image_size: int,
+    images: int,
+    passes: tuple[int, int] = (1, 0),
+    beside: Callable[[nn.Module, Tensor], None] = lambda model, images: None,
 ) -> int | None:
     """Of a classifier's training; None where its model can't be counted.
 
     Args:
         images: that the training takes from its loader, over all epochs.
-        passes: see `chimeramix.training.classifier.ClassifierTraining.passes`.
+        passes, beside: see `chimeramix.training.classifier.ClassifierTraining`.
     """
     try:
         with unseen(), _META, _counter() as counter:
-            logits = build.model(config, num_classes).train()(torch.zeros(_PAIR, 3, image_size, image_size))
+            model, pair = build.model(config, num_classes).train(), torch.zeros(_PAIR, 3, image_size, image_size)
+            logits = model(pair)
             forward = counter.get_total_flops()
             logits.sum().backward()
+            both = counter.get_total_flops()
+            beside(model, pair)
+            rest = counter.get_total_flops() - both
             trained, more = passes
-            return int(trained * counter.get_total_flops() + more * forward) * images // _PAIR
+            return int(trained * both + more * forward + rest) * images // _PAIR
     except Exception as error:  # what needs values is not for the meta device; no figure is worth a run
         log.debug("the operations of the model can't be counted: %s", error)
         return None

@@ -114,6 +114,7 @@ def test_more_unlabelled_images_than_there_are(tmp_path: Path) -> None:
         ("classifier", "miamix", ["augment=trivialaugment", "erase=random_erasing"]),
         ("classifier", "cosine", ["loss=cosine_cross_entropy"]),
         ("classifier", "mixmatch", ["procedure.unlabelled=20", "procedure.ramp_images=50"]),
+        ("classifier", "automix", ["procedure.momentum=0.5"]),
         ("classifier", "miamix", ["average=ema"]),
         ("classifier", "miamix", ["sharpness=0.1", "optimizer=adamw"]),
         ("classifier", "miamix", ["average=swa", "average.start=0.2", "average.interval=2"]),

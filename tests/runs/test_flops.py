@@ -12,6 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from chimeramix.config.compose import compose_settings
 from chimeramix.runs.flops import classifier_flops, generator_flops
+from chimeramix.training.automix import AutoMixTraining
 from chimeramix.training.classifier import ClassifierTraining
 from chimeramix.training.generator import GeneratorTraining
 from chimeramix.training.mixmatch import MixMatchTraining
@@ -75,8 +76,9 @@ def counted(training: type[Any], monkeypatch: pytest.MonkeyPatch) -> list[int]:
         (ClassifierTraining, ["mixup"]),
         (ClassifierTraining, ["baseline", "sharpness=0.05", "average=ema"]),
         (MixMatchTraining, ["mixmatch"]),
+        (AutoMixTraining, ["automix"]),
     ],
-    ids=["plain", "sharpness-aware", "MixMatch"],
+    ids=["plain", "sharpness-aware", "MixMatch", "AutoMix"],
 )
 def test_the_steps_of_a_classifier(
     training: type[Any], chosen: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
