@@ -82,7 +82,7 @@ class AutoMix(Procedure):
             )
         if not 0 <= momentum <= end_momentum <= 1:
             raise ValueError(
-                f"momentum must be in [0, end_momentum] and that at most 1, got {momentum}, {end_momentum}"
+                f"momentum must be in [0, end_momentum], that at most 1, got {momentum} and {end_momentum}"
             )
         if not 0 <= constant_momentum <= 1:
             raise ValueError(f"constant_momentum must be in [0, 1], got {constant_momentum}")

@@ -112,7 +112,7 @@ def test_more_unlabelled_images_than_there_are(tmp_path: Path, role: str, words:
         (
             "classifier",
             ["+experiment=automix", "model=wideresnet_10_2,scattering", "max_labels_per_class=2"],
-            "procedure: AutoMix does not know which feature maps of ParametricScattering to mix by: set procedure.layer",
+            "AutoMix does not know which feature maps of ParametricScattering to mix by: set procedure.layer",
         ),
     ],
 )
