@@ -12,6 +12,9 @@ for each purpose:
 Labels are mixed by the drawn ratio. It is no mixer for other training loops: its masks depend on a network that trains
 along, and what it learns from is a part of the step.
 
+A step computes about 2.9 times what a plain one does: q's passes for clean and mixed images, forward and backward; k's
+for the block's images, backward to these only; and k's features of the clean images.
+
 Numbers follow the published code (openmixup). There clean and mixed images have a last layer each, all four heads (of q
 and of k) are evaluated, and the best of them on the test images is reported. Here the result is q's head for clean
 images; that for mixed ones is a variant in the record, and k is not evaluated. Further deviations: the second head

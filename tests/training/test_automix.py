@@ -16,7 +16,7 @@ from chimeramix.data.views import Normalize, Views
 from chimeramix.losses import SoftTargetCrossEntropy
 from chimeramix.machine import Machine
 from chimeramix.mixing import Identity
-from chimeramix.models import ParametricScattering, WideResNet, resnet
+from chimeramix.models import ParametricScattering, WideResNet, harmonic_resnet, resnet
 from chimeramix.optimize import Optimisation
 from chimeramix.streams import RandomStream, RunStreams
 from chimeramix.training.automix import AutoMix, AutoMixTraining
@@ -250,6 +250,7 @@ def test_a_second_network_shares_all_but_its_last_layer() -> None:
         (lambda: WideResNet(CLASSES, 10, 2), 64),
         (lambda: resnet(CLASSES, "resnet18", "cifar"), 256),
         (lambda: resnet(CLASSES, "resnet50", "imagenet"), 1024),
+        (lambda: harmonic_resnet(CLASSES, "resnet18", "cifar"), 256),
     ],
 )
 def test_the_models_name_their_last_but_one_stage(model: Any, channels: int) -> None:
