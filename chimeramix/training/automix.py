@@ -205,9 +205,9 @@ class AutoMixTraining(ClassifierTraining):
         with self.machine.autocast():
             block_mask, mask = masks(self._momentum.network, self._layer, self._block, images, (block_order, order))
             block_logits = self._momentum.network(torch.lerp(images, images[block_order], block_mask)).float()
+            logits = self.model(images).float()
             mask = algorithm.or_mixup(mask, ratio)
             mixed_logits = self._mixed(torch.lerp(images, images[order], mask)).float()
-            logits = self.model(images).float()
         block_loss = self.loss(block_logits, torch.lerp(labels[block_order], labels, block_ratio))
         mask_loss = algorithm.mask_loss(block_mask, block_ratio)
         mixed_loss = self.loss(mixed_logits, torch.lerp(labels[order], labels, ratio))
