@@ -47,6 +47,7 @@ class Optimisation:
         undecayed: Iterable[torch.nn.Parameter] = (),
     ) -> None:
         self._parameters = list(parameters)
+        self._made_by = optimizer, schedule, total_steps, machine
         self._optimizer = _made(optimizer, _groups(self._parameters, list(undecayed)), machine)
         self._schedule = schedule
         self._total_steps = total_steps
@@ -65,6 +66,19 @@ class Optimisation:
         self._steps = 0
         self._scaler = machine.scaler()
         self._set_learning_rates()
+
+    def another(
+        self, parameters: Iterable[torch.nn.Parameter], rate: float = 1.0, schedule: Schedule | None = None
+    ) -> "Optimisation":
+        """A new one for other parameters of the same training.
+
+        Args:
+            rate: factor on the learning rate.
+            schedule: None takes that of this one.
+        """
+        optimizer, own, total_steps, machine = self._made_by
+        chosen = schedule or own
+        return Optimisation(parameters, optimizer, lambda share: rate * chosen(share), total_steps, machine)
 
     @property
     def learning_rate(self) -> float:

@@ -39,6 +39,11 @@ class EpochLoader:
         return self._repeated + self._unlabelled
 
     @property
+    def image_size(self) -> int:
+        """Side of the images, S."""
+        return self._views.subset.images.shape[-1]
+
+    @property
     def _repeated(self) -> int:
         return self._repeats * self._labelled
 

@@ -5,7 +5,7 @@ ChimeraMix (Reinders et al. 2022, section 4.2) trains ResNet-50 on STL-10, as to
 baselines are OpenMixup's published numbers, which were made with the CIFAR stem.
 """
 
-from typing import Literal
+from typing import Any, Literal
 
 from torch import nn
 
@@ -17,7 +17,8 @@ def resnet(
     name: Literal["resnet18", "resnet50", "resnext50_32x4d"],
     stem: Literal["imagenet", "cifar"],
 ) -> nn.Module:
-    """A network from images `[B, 3, H, W]` to logits `[B, num_classes]`, freshly initialised.
+    """A network from images `[B, 3, H, W]` to logits `[B, num_classes]`, freshly initialised. Its `mixing_layer`
+    names the module whose feature maps AutoMix sees: the last but one stage.
 
     Args:
         num_classes: K, at least 2.
@@ -36,10 +37,12 @@ def resnet(
         raise ValueError(f"stem must be imagenet or cifar, got {stem}")
     from torchvision import models
 
-    network: nn.Module = getattr(models, name)(weights=None, num_classes=num_classes)
+    network: Any = getattr(models, name)(weights=None, num_classes=num_classes)
     if stem == "cifar":
         network.conv1 = nn.Conv2d(3, 64, 3, padding=1, bias=False)
         # As torchvision initialises all other convolutions.
         nn.init.kaiming_normal_(network.conv1.weight, mode="fan_out", nonlinearity="relu")
         network.maxpool = nn.Identity()
-    return network
+    network.mixing_layer = "layer3"
+    made: nn.Module = network
+    return made

@@ -25,7 +25,12 @@ class WideResNet(nn.Module):
 
     Raises:
         ValueError: for values out of range.
+
+    Attributes:
+        mixing_layer: the module whose feature maps AutoMix sees, the last but one group, as in its published code.
     """
+
+    mixing_layer = "groups.1"
 
     def __init__(self, num_classes: int, depth: int, width: int, dropout: float = 0.0, stem_stride: int = 1) -> None:
         super().__init__()

@@ -35,7 +35,7 @@ from chimeramix.training.classifier import ClassifierTraining
 from chimeramix.training.evaluation import Evaluator
 from chimeramix.training.generator import GeneratorTraining
 from chimeramix.training.loop import Training
-from chimeramix.training.mixmatch import MixMatch, MixMatchTraining
+from chimeramix.training.procedure import Procedure
 from chimeramix.types import DataSource, Mask
 
 _MOST_STEPS = 100_000_000  # a month at 25 ms each
@@ -194,14 +194,17 @@ def classifier_parts(run: Run) -> Parts:
     if config.procedure is None:
         return Parts(training, training.outcome, data, views, evaluator, streams)
     check_procedure(mixer)
-    algorithm = build.part(config, "procedure")
-    build.check_kind(algorithm, MixMatch, config.procedure, "procedure")
-    others = data.unlabelled(source.image_size, algorithm.unlabelled, algorithm.transductive, "procedure")
-    if not len(others):
-        others = subset  # once more, without their labels
-    unlabelled = Views(others.to(machine.device), augment, normalize, streams["augment"], erase=erase)
-    mixmatch = MixMatchTraining.instead_of(training, algorithm, unlabelled, streams["unlabelled"])
-    return Parts(mixmatch, mixmatch.outcome, data, views, evaluator, streams)
+    procedure: Procedure = build.part(config, "procedure")
+    build.check_kind(procedure, Procedure, config.procedure, "procedure")
+    others = None
+    if procedure.unlabelled is not None:
+        found = data.unlabelled(source.image_size, procedure.unlabelled, procedure.transductive, "procedure")
+        seen = found if len(found) else subset  # once more, without their labels
+        others = Views(seen.to(machine.device), augment, normalize, streams["augment"], erase=erase)
+    with as_user_error("procedure"):
+        procedure.check(model, num_classes, source.image_size)
+        own = procedure.training(training, streams, others)
+    return Parts(own, own.outcome, data, views, evaluator, streams)
 
 
 def _check_masks(mixer: Mixer, views: Views) -> None:

@@ -8,15 +8,17 @@ convolution makes its kernel. So it takes no memory, and the same training count
 at the end, where nobody waits for the first step: 0.2 s for a WideResNet-16-8, 1 s for a ResNet-50, 0.3 s for
 ChimeraMix's generator.
 
-What counts: a classifier's passes, also those by which MixMatch guesses labels; all networks of a generator's step.
-What does not: a mixer's own networks (a trained generator that composes images), evaluations, the batch statistics of
-averaged weights, pictures.
+What counts: a classifier's passes, also those by which MixMatch guesses labels and AutoMix's block learns; all networks
+of a generator's step. What does not: a mixer's own networks (a trained generator that composes images), evaluations,
+the batch statistics of averaged weights, pictures.
 """
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 
 from chimeramix.config.schema import Config
 from chimeramix.machine import Machine
@@ -33,29 +35,37 @@ log = logging.getLogger(__name__)
 _PAIR = 2  # images of the counted step
 _META = torch.device("meta")
 
+Beside = Callable[[nn.Module, Tensor], None]
+
 
 def training_flops(run: Run, parts: Parts) -> int | None:
     """Of a run's training from its first step to its last; None where its operations can't be counted."""
     config, training = run.settings.config, parts.training
     images, num_classes = training.epochs * training.loader.samples, len(parts.data.classes)
     if isinstance(training, ClassifierTraining):
-        steps = training.epochs * len(training.loader)
-        return classifier_flops(config, num_classes, run.source.image_size, images, steps, training.passes)
+        size, steps = run.source.image_size, training.epochs * len(training.loader)
+        return classifier_flops(config, num_classes, size, images, steps, training.passes, training.beside)
     return generator_flops(config, num_classes, images)
 
 
 def classifier_flops(
-    config: Config, num_classes: int, image_size: int, images: int, steps: int, passes: tuple[int, int] = (1, 0)
+    config: Config,
+    num_classes: int,
+    image_size: int,
+    images: int,
+    steps: int,
+    passes: tuple[int, int] = (1, 0),
+    beside: Beside = lambda model, images: None,
 ) -> int | None:
     """Of a classifier's training; None where its model can't be counted.
 
     Args:
         images: that the training takes from its loader, over all epochs.
         steps: of the training.
-        passes: see `chimeramix.training.classifier.ClassifierTraining.passes`.
+        passes, beside: see `chimeramix.training.classifier.ClassifierTraining`.
     """
     try:
-        two, three = (_step_flops(config, num_classes, image_size, images, passes) for images in (2, 3))
+        two, three = (_step_flops(config, num_classes, image_size, images, passes, beside) for images in (2, 3))
         per_image = three - two
         return images * per_image + steps * (two - 2 * per_image)
     except Exception as error:  # what needs values is not for the meta device; no figure is worth a run
@@ -63,16 +73,21 @@ def classifier_flops(
         return None
 
 
-def _step_flops(config: Config, num_classes: int, image_size: int, images: int, passes: tuple[int, int]) -> int:
+def _step_flops(
+    config: Config, num_classes: int, image_size: int, images: int, passes: tuple[int, int], beside: Beside
+) -> int:
     """Of a classifier's step with so many images."""
     with unseen(), _META:
-        model = build.model(config, num_classes).train()
+        model, blank = build.model(config, num_classes).train(), torch.zeros(images, 3, image_size, image_size)
         with _counter() as counter:
-            logits = model(torch.zeros(images, 3, image_size, image_size))
+            logits = model(blank)
             forward = counter.get_total_flops()
             logits.sum().backward()
+            both = counter.get_total_flops()
+            beside(model, blank)
+            rest = counter.get_total_flops() - both
     trained, more = passes
-    return int(trained * counter.get_total_flops() + more * forward)
+    return int(trained * both + more * forward + rest)
 
 
 def generator_flops(config: Config, num_classes: int, images: int) -> int | None:

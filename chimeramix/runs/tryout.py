@@ -26,6 +26,7 @@ from chimeramix.machine import Machine
 from chimeramix.optimize import Schedule
 from chimeramix.runs import build
 from chimeramix.streams import RandomStream
+from chimeramix.training.procedure import Procedure
 from chimeramix.types import Subset
 
 _PAIR = 2  # images of a trial: one would be a batch without statistics
@@ -73,6 +74,25 @@ def try_model(config: Config, num_classes: int, image_size: int, batch_size: int
             pass
     with unseen(), torch.no_grad():
         _call(build.model(config, num_classes).eval(), num_classes, image_size)
+
+
+def try_procedure(config: Config, num_classes: int, image_size: int) -> None:
+    """Builds a procedure and shows it the model, without values where that suffices.
+
+    Raises:
+        UserError: for what is none, and for a model that it can't train.
+    """
+    procedure = build.part(config, "procedure")
+    build.check_kind(procedure, Procedure, config.procedure, "procedure")
+    with unseen(), torch.device("meta"):
+        try:
+            model = build.model(config, num_classes)
+            procedure.check(model, num_classes, image_size)
+        except ValueError as error:
+            with as_user_error("procedure"):
+                raise error
+        except Exception:  # what needs values is not for the meta device, and a model's own troubles are its trial's
+            pass
 
 
 def try_schedule(schedule: Schedule) -> None:

@@ -20,6 +20,7 @@ from chimeramix.runs.tryout import (
     try_erase,
     try_loss,
     try_model,
+    try_procedure,
     try_schedule,
 )
 from chimeramix.streams import RunStreams
@@ -61,6 +62,8 @@ class Trials:
                 content = [chosen, uses_generator and config.generator, config.procedure is None]
             elif group == "average":
                 content = [chosen, config.procedure is None]
+            elif group == "procedure":
+                content = [chosen, config.model]
             compiled = config.machine.compile
             key = json.dumps([group, content, source.image_size, compiled, per_class == 1], sort_keys=True)
             if key not in self._passed:
@@ -118,10 +121,6 @@ def _optimizer(config: Config, source: DataSource, blank: Blank) -> None:
 Trial = Callable[[Config, DataSource, Blank], object]
 
 
-def _part(group: str) -> Trial:
-    return lambda config, source, blank: build.part(config, group)
-
-
 _CLASSIFIER: dict[str, Trial] = {
     "augment": _augment,
     "erase": lambda config, source, blank: try_erase(build.part(config, "erase"), source.image_size),
@@ -130,7 +129,7 @@ _CLASSIFIER: dict[str, Trial] = {
     "loss": lambda config, source, blank: try_loss(build.loss(config, _CLASSES), _CLASSES),
     "optimizer": _optimizer,
     "schedule": lambda config, source, blank: try_schedule(build.part(config, "schedule")),
-    "procedure": _part("procedure"),
+    "procedure": lambda config, source, blank: try_procedure(config, _CLASSES, source.image_size),
     "average": lambda config, source, blank: average_of(config),
 }
 _ALL = {"generator": _generator, **_CLASSIFIER}

@@ -64,6 +64,10 @@ class ClassifierTraining:
         alone."""
         return 1 if self.sharpness is None else 2, 0
 
+    def beside(self, model: nn.Module, images: Tensor) -> None:
+        """What a step computes beside those passes, for images of a batch `[B, 3, S, S]` and a fresh model on their
+        device, of which nothing need be kept: so that it can be counted."""
+
     def step(self, batch: Batch) -> dict[str, Tensor]:
         with self.machine.autocast(), torch.no_grad():
             images, targets = self.mixer.mix(batch)

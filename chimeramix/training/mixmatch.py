@@ -15,14 +15,15 @@ import torch
 from torch import Tensor, nn
 
 from chimeramix.data.views import Views
-from chimeramix.streams import SMALLEST_CONCENTRATION, RandomStream
+from chimeramix.streams import SMALLEST_CONCENTRATION, RandomStream, RunStreams
 from chimeramix.training.averages import AveragedWeights
 from chimeramix.training.batch_norm import frozen_statistics
 from chimeramix.training.classifier import ClassifierTraining
+from chimeramix.training.procedure import Procedure
 from chimeramix.types import Batch
 
 
-class MixMatch:
+class MixMatch(Procedure):
     """The algorithm's parameters.
 
     Args:
@@ -61,13 +62,17 @@ class MixMatch:
             raise ValueError(f"weight must not be negative and ramp_images at least 1, got {weight} and {ramp_images}")
         if not 0 <= average < 1:
             raise ValueError(f"average must be in [0, 1), got {average}")
-        self.unlabelled = unlabelled
+        self.unlabelled: int = unlabelled
         self.transductive = transductive
         self.alpha = alpha
         self.temperature = temperature
         self.weight = weight
         self.ramp_images = ramp_images
         self.average = average
+
+    def training(self, plain: ClassifierTraining, streams: RunStreams, unlabelled: Views | None) -> "MixMatchTraining":
+        assert unlabelled is not None
+        return MixMatchTraining.instead_of(plain, self, unlabelled, streams["unlabelled"])
 
     def sharpen(self, probabilities: Tensor) -> Tensor:
         """`[B, K]` probabilities, closer to one-hot."""

@@ -8,10 +8,19 @@ from collections.abc import Callable, Sequence
 
 
 class Cosine:
-    """From 1 to 0 along half a cosine, without warm-up (ChimeraMix 4.1)."""
+    """From 1 along half a cosine, without warm-up (ChimeraMix 4.1).
+
+    Args:
+        end: factor at the end of the training, in [0, 1].
+    """
+
+    def __init__(self, end: float = 0.0) -> None:
+        if not 0 <= end <= 1:
+            raise ValueError(f"end must be in [0, 1], got {end}")
+        self.end = end
 
     def __call__(self, progress: float) -> float:
-        return 0.5 * (1 + math.cos(math.pi * progress))
+        return self.end + (1 - self.end) * (0.5 * (1 + math.cos(math.pi * progress)))
 
 
 class MultiStep:

@@ -35,7 +35,7 @@ LINEAR = "_target_: torch.nn.Linear\nin_features: 32\nout_features: 10\n"
     [
         ("classifier", "mixer", "mixer._target_=torch.nn.Linear: is no Mixer (chimeramix.mixing.base)"),
         ("classifier", "loss", "loss: TypeError: "),
-        ("classifier", "procedure", "procedure._target_=torch.nn.Linear: is no MixMatch"),
+        ("classifier", "procedure", "procedure._target_=torch.nn.Linear: is no Procedure"),
         ("classifier", "average", "average._target_=torch.nn.Linear: is no Average"),
         ("classifier", "augment", "augment: TypeError: "),
         ("classifier", "erase", "erase: TypeError: "),

@@ -9,6 +9,7 @@ import torch
 from chimeramix.config.compose import CONFIG_DIR, compose_settings
 from chimeramix.config.messages import options_of
 from chimeramix.errors import UserError
+from chimeramix.files import read_json_lines
 from chimeramix.runs.train import train
 from chimeramix.training import loop
 from chimeramix.training.checkpoint import save_checkpoint
@@ -90,6 +91,16 @@ def test_glicos_variants_train(more: list[str], tmp_path: Path) -> None:
     run("classifier", "glico", tmp_path, *more, "mixer.interpolation=lerp", "mixer.per=batch")
 
 
+def test_automix_and_its_block_learn(tmp_path: Path) -> None:
+    """160 steps on five digits a class: most test images are recognised by either head, and the momentum network finds
+    the labels in the block's mixtures better than at first."""
+    words = ["max_labels_per_class=5", "dataset.image_size=16", "epochs=4", "epoch_labels_per_class=32"]
+    folder = run("classifier", "automix", tmp_path, *words, "model.dropout=0", "procedure.momentum=0.9")
+    first, *_, last = read_json_lines(folder / "metrics.jsonl")
+    assert all(last["variants"][head]["accuracy"] > 0.5 for head in ("plain", "mixed_head"))
+    assert last["block_loss"] < 0.95 * first["block_loss"]
+
+
 def test_mixmatch_does_its_own_mixing(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="mixer=none"):
         run("classifier", "mixmatch", tmp_path, "mixer=cutmix")
@@ -116,6 +127,7 @@ def test_more_unlabelled_images_than_there_are(tmp_path: Path) -> None:
         ("classifier", "miamix", ["augment=trivialaugment", "erase=random_erasing"]),
         ("classifier", "cosine", ["loss=cosine_cross_entropy"]),
         ("classifier", "mixmatch", ["procedure.unlabelled=20", "procedure.ramp_images=50"]),
+        ("classifier", "automix", ["procedure.momentum=0.5"]),
         ("classifier", "miamix", ["average=ema"]),
         ("classifier", "miamix", ["sharpness=0.1", "optimizer=adamw"]),
         ("classifier", "miamix", ["average=swa", "average.start=0.2", "average.interval=2"]),

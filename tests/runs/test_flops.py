@@ -12,6 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from chimeramix.config.compose import compose_settings
 from chimeramix.runs.flops import classifier_flops, generator_flops
+from chimeramix.training.automix import AutoMixTraining
 from chimeramix.training.classifier import ClassifierTraining
 from chimeramix.training.generator import GeneratorTraining
 from chimeramix.training.mixmatch import MixMatchTraining
@@ -98,8 +99,10 @@ def counted(training: type[Any], monkeypatch: pytest.MonkeyPatch) -> list[int]:
         (MixMatchTraining, ["mixmatch"]),
         (ClassifierTraining, ["baseline", "model=harmonic_wideresnet_10_2", "average=ema"]),
         (MixMatchTraining, ["mixmatch", "model=harmonic_wideresnet_10_2"]),
+        (AutoMixTraining, ["automix"]),
+        (AutoMixTraining, ["automix", "model=harmonic_wideresnet_10_2"]),
     ],
-    ids=["plain", "sharpness-aware", "MixMatch", "harmonic", "harmonic, MixMatch"],
+    ids=["plain", "sharpness-aware", "MixMatch", "harmonic", "harmonic, MixMatch", "AutoMix", "harmonic, AutoMix"],
 )
 def test_the_steps_of_a_classifier(
     training: type[Any], chosen: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -109,6 +109,11 @@ def test_more_unlabelled_images_than_there_are(tmp_path: Path, role: str, words:
             ["+experiment=mixmatch", "average=none,ema", "max_labels_per_class=2"],
             "procedure averages the weights itself: choose average=none",
         ),
+        (
+            "classifier",
+            ["+experiment=automix", "model=wideresnet_10_2,scattering", "max_labels_per_class=2"],
+            "AutoMix does not know which feature maps of ParametricScattering to mix by: set procedure.layer",
+        ),
     ],
 )
 def test_other_combinations_that_exclude_each_other(tmp_path: Path, role: str, words: list[str], expected: str) -> None:

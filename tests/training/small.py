@@ -18,7 +18,7 @@ _CONF = Path(__file__).parents[2] / "conf" / "experiment"
 EPOCHS = 16
 EXPERIMENTS = sorted(str(path.relative_to(_CONF).with_suffix("")) for path in _CONF.rglob("*.yaml"))
 WITH_GENERATOR = ("chimeramix_grid", "chimeramix_segmentation", "several/grid", "glico")
-NETWORKS = {"model", "averaged", "average", "network", "discriminator", "classifier"}
+NETWORKS = {"model", "averaged", "average", "network", "discriminator", "classifier", "momentum", "block", "mixed"}
 
 
 def trained(parts: Parts, machine: Machine, epochs: int = EPOCHS) -> tuple[dict[str, Any], list[dict[str, float]]]:
