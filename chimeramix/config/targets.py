@@ -39,6 +39,7 @@ FIRST_TARGETS = {
 """The `_target_` under which a part was first known, by today's: identities keep it when a part is moved or renamed."""
 
 LATER_KEYS: dict[str, dict[str, Any]] = {
+    "chimeramix.data.ImageFolder": {"resize_to": None},
     "chimeramix.losses.SoftTargetCrossEntropy": {"label_smoothing": 0},
 }
 """Keys that a part's file got after people had runs of it, with the value that changes nothing: identities leave those

@@ -40,6 +40,9 @@ def test_settings_are_the_constructor_s(name):
 @pytest.mark.parametrize("path", sorted((FOLDER.parent / "recipe").glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_recipe_has_all_keys(path):
     recipe = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
+    for base in recipe.pop("defaults", []):
+        if base != "_self_":
+            recipe = OmegaConf.to_container(OmegaConf.load(path.with_name(f"{base}.yaml")), resolve=False) | recipe
     assert recipe.keys() == {field.name for field in dataclasses.fields(Recipe)}
     assert recipe["generator"].keys() == {field.name for field in dataclasses.fields(GeneratorRecipe)}
     assert 0 <= recipe["flip"] <= 1
