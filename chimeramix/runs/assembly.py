@@ -192,6 +192,7 @@ def classifier_parts(run: Run) -> Parts:
         predictions=run.folder.predictions,
         sharpness=config.sharpness,
         average=TrainingAverage(rule, model, config.epochs * len(loader), streams) if rule is not None else None,
+        median_of=config.evaluation.median_of,
     )
     if config.procedure is None:
         return Parts(training, training.outcome, data, views, evaluator, streams)
