@@ -67,7 +67,10 @@ class Subset:
 
 
 class LabelledImages(Protocol):
-    """One part (training or test) of a data set: labels at once, pixels when asked for."""
+    """One part (training or test) of a data set: labels at once, pixels when asked for.
+
+    A part whose images are no squares may also give them uncut; see `chimeramix.data.image_folder.FolderImages`.
+    """
 
     classes: tuple[str, ...]
     """Names of the K classes; the label is the position in this tuple."""

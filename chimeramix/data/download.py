@@ -115,7 +115,7 @@ def broken_files(release: Release, data_dir: Path) -> list[Path]:
     if release.folders:
         stamp = data_dir / release.stamp
         there = all((data_dir / folder).is_dir() for folder in release.folders)
-        if not there or not stamp.is_file() or stamp.read_text(encoding="ascii") != release.md5:
+        if not there or not stamp.is_file() or stamp.read_bytes() != release.md5.encode():
             broken.append(stamp)
     return broken
 
@@ -204,7 +204,7 @@ def _extract(release: Release, archive: Path, data_dir: Path, broken: list[Path]
                     if release.wants(name) and not name.endswith("/"):
                         _copy(zipped.open(name), data_dir / name)
         if release.folders:
-            write_atomically(data_dir / release.stamp, lambda path: path.write_text(release.md5, encoding="ascii"))
+            write_atomically(data_dir / release.stamp, lambda path: path.write_bytes(release.md5.encode()))
     except (OSError, EOFError, zlib.error, tarfile.TarError, zipfile.BadZipFile) as error:
         raise UserError(
             f"dataset {release.name}: {archive} can't be extracted ({_one_line(error)}): "

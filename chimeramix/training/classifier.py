@@ -155,7 +155,7 @@ class ClassifierTraining:
         write_atomically(self.folder / "per_class.csv", write)
 
     def state_dict(self) -> dict[str, Any]:
-        state = {
+        state: dict[str, Any] = {
             "model": self.model.state_dict(),
             "loss": self.loss.state_dict(),
             "optimisation": self.optimisation.state_dict(),

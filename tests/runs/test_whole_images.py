@@ -7,11 +7,13 @@ import pytest
 import torch
 from PIL import Image
 
+from chimeramix.cli import main
 from chimeramix.config.compose import compose_settings
-from chimeramix.data import ImageFolder
+from chimeramix.data import CUB200, ImageFolder
 from chimeramix.data.subset import TrainingImages
 from chimeramix.errors import UserError
 from chimeramix.runs.train import train
+from tests.data.test_image_archive import publish_cub
 from tests.runs.tiny import folder_of
 
 pytestmark = pytest.mark.usefixtures("quick_pictures")
@@ -79,6 +81,21 @@ def test_a_run_trains_on_crops_of_whole_images(root: Path) -> None:
     result = json.loads((folder_of("classifier", root.parent / "runs") / "result.json").read_text())
     assert result["augment"] == "random_resized_crop"
     assert (result["steps"], result["num_train"]) == (4, 6)
+
+
+def test_cub_from_its_archive_to_a_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Prepared by the command, then trained without the mirror."""
+    monkeypatch.setattr(CUB200, "md5", publish_cub(tmp_path).md5)
+    places = [f"machine.data_dir={tmp_path / 'data'}", f"machine.mirror={tmp_path}"]
+    assert main(["prepare", "more/cub200", *places]) == 0
+    (tmp_path / "CUB_200_2011.tgz").unlink()
+    small = ["model=wideresnet_10_2", "model.width=1", "epochs=1", "epoch_labels_per_class=1", "machine.device=cpu"]
+    sizes = ["dataset.image_size=32", "dataset.resize_to=40", "max_labels_per_class=1"]
+    runs = f"machine.runs_dir={tmp_path / 'runs'}"
+    train(compose_settings("classifier", ["+dataset=more/cub200", *small, *sizes, *places, runs]))
+    result = json.loads((folder_of("classifier", tmp_path / "runs") / "result.json").read_text())
+    assert (result["dataset"], result["augment"]) == ("cub200", "random_resized_crop")
+    assert (result["num_train"], result["num_test"], result["steps"]) == (2, 2, 1)
 
 
 def test_superpixels_need_squares(root: Path) -> None:
