@@ -69,7 +69,7 @@ class Subset:
 class LabelledImages(Protocol):
     """One part (training or test) of a data set: labels at once, pixels when asked for.
 
-    A part whose images are no squares may also give them uncut; see `chimeramix.data.image_folder.FolderImages`.
+    A part whose images are no squares may also give them uncut; see `chimeramix.data.whole_images`.
     """
 
     classes: tuple[str, ...]

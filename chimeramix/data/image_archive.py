@@ -26,12 +26,14 @@ class ImageArchive(Source):
         url, md5: of the archive.
         folders: of the archive, with the images.
         lists: files of the archive that tell labels and parts.
+        rectangles: whether images may be no squares.
     """
 
     url: ClassVar[str]
     md5: ClassVar[str]
     folders: ClassVar[tuple[str, ...]]
     lists: ClassVar[tuple[str, ...]]
+    rectangles: ClassVar[bool] = True
     _prepared = False
 
     def __init__(
@@ -79,7 +81,7 @@ class ImageArchive(Source):
                 f"dataset {self.name}: {self.data_dir / self.lists[0]} and its neighbours are not the published files "
                 f"({reason}): remove them, so that they are extracted again"
             ) from error
-        return FolderImages(listing, self.image_size, "crop", self.workers, self.resize_to)
+        return FolderImages(listing, self.image_size, "crop", self.workers, self.resize_to, self.rectangles)
 
     def _listing(self, train: bool) -> Listing:
         """Image files of each class, classes and files in the order of the release."""
@@ -124,6 +126,7 @@ class TinyImageNet(ImageArchive):
     md5: ClassVar[str] = "90528d7ca1a48142e341f4ef8d21d0de"
     folders: ClassVar[tuple[str, ...]] = ("tiny-imagenet-200/train", "tiny-imagenet-200/val/images")
     lists: ClassVar[tuple[str, ...]] = ("tiny-imagenet-200/wnids.txt", "tiny-imagenet-200/val/val_annotations.txt")
+    rectangles: ClassVar[bool] = False
     sizes: ClassVar[tuple[int, ...]] = (500,) * 200
 
     def class_sizes(self) -> tuple[int, ...]:

@@ -133,10 +133,17 @@ class FolderImages:
         resize: `crop` or `squash`.
         workers: Threads for decoding; 0 decodes in the calling thread.
         resize_to: see `read_image`.
+        rectangles: whether images may be no squares.
     """
 
     def __init__(
-        self, listing: Listing, image_size: int, resize: Resize, workers: int, resize_to: int | None = None
+        self,
+        listing: Listing,
+        image_size: int,
+        resize: Resize,
+        workers: int,
+        resize_to: int | None = None,
+        rectangles: bool = True,
     ) -> None:
         self.classes = tuple(listing)
         self.labels = torch.tensor([label for label, paths in enumerate(listing.values()) for _ in paths])
@@ -145,6 +152,7 @@ class FolderImages:
         self._resize = resize
         self._workers = workers
         self._resize_to = resize_to
+        self.rectangles = rectangles
 
     def read(self, indices: Sequence[int]) -> Tensor:
         """`[n, 3, S, S]` uint8: the images at `indices`, in that order; no other file is opened.

@@ -3,7 +3,7 @@
 NumPy's generator draws, and not torch's as everywhere else, because this gives the very subsets of the official code.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -115,21 +115,6 @@ class TrainingImages:
     def subset(self, size: int) -> Subset:
         """The images at the side that a stage trains at."""
         return Subset(resize(self.images, size), self.labels, len(self.classes))
-
-    def whole_subset(self, size: int, longest: int, check: Callable[[int], None]) -> Subset:
-        """The images uncut, where the data set has images that are no squares; else as `subset`.
-
-        Args:
-            longest: pixels of a side, to which larger images are scaled down.
-            check: called with the bytes that they take, before they are read.
-        """
-        part: Any = self.part
-        if not hasattr(part, "read_whole"):
-            return self.subset(size)
-        sizes = part.whole_sizes(self.indices, longest)
-        height, width = sizes.amax(0).tolist()
-        check(3 * height * width * len(sizes))
-        return Subset(part.read_whole(self.indices, sizes), self.labels, len(self.classes), sizes)
 
     def evaluation(self) -> EvaluationImages:
         """The held-out images, or where there are none the whole test set, which is not read otherwise."""

@@ -11,6 +11,7 @@ from chimeramix.data.loader import EpochLoader
 from chimeramix.data.segments import SubsetSegments
 from chimeramix.data.subset import TrainingImages, epoch_repeats
 from chimeramix.data.views import Normalize, Views
+from chimeramix.data.whole_images import whole_subset
 from chimeramix.errors import UserError
 from chimeramix.machine import Machine, check_recordable
 from chimeramix.mixing import Mixer
@@ -212,7 +213,7 @@ def _classifier_subset(run: Run, data: TrainingImages, augment: Any, mask: Mask 
     size = run.source.image_size
     if not getattr(augment, "needs_whole", False):
         return data.subset(size)
-    subset = data.whole_subset(size, augment.longest_side, lambda count: check_whole(count, run.machine))
+    subset = whole_subset(data, size, augment.longest_side, lambda count: check_whole(count, run.machine))
     if subset.sizes is not None and mask is not None and mask.segmentation is not None:
         raise UserError(
             "augment: superpixels are those of images that are cut to squares, and random resized crops take whole "

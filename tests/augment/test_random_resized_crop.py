@@ -125,6 +125,17 @@ def test_the_ratio_s_logarithm_is_uniform() -> None:
     assert abs(float(logarithm.mean())) < 4 * math.log(4 / 3) / math.sqrt(3 * DRAWS)
 
 
+def test_nothing_is_read_back_from_the_device() -> None:
+    """Tensors of the meta device have no values, so that reading one is an error."""
+    rng, meta = RandomStream(0), torch.device("meta")
+    rng.place, rng.device = meta, None  # type: ignore[assignment]
+    images, segments = torch.zeros(2, 3, 20, 30, dtype=torch.uint8, device=meta), torch.zeros(2, 20, 30, device=meta)
+    for sizes in (None, torch.zeros(2, 2, dtype=torch.int64, device=meta)):
+        cropped, moved = RandomResizedCrop(16)(images, segments, rng, sizes)
+        assert moved is not None
+        assert (cropped.shape, moved.shape) == ((2, 3, 16, 16), (2, 16, 16))
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

@@ -11,9 +11,10 @@ from chimeramix.cli import main
 from chimeramix.config.compose import compose_settings
 from chimeramix.data import CUB200, ImageFolder
 from chimeramix.data.subset import TrainingImages
+from chimeramix.data.whole_images import whole_subset
 from chimeramix.errors import UserError
 from chimeramix.runs.train import train
-from tests.data.test_image_archive import publish_cub
+from tests.data.test_image_archive import publish_cub, publish_tiny
 from tests.runs.tiny import folder_of
 
 pytestmark = pytest.mark.usefixtures("quick_pictures")
@@ -46,7 +47,7 @@ def words(root: Path, *more: str) -> list[str]:
 def test_whole_images_are_held_uncut(root: Path) -> None:
     data = TrainingImages.draw(ImageFolder(str(root), "own", 16, HALF, HALF), None, 0)
     checked: list[int] = []
-    subset = data.whole_subset(16, 512, checked.append)
+    subset = whole_subset(data, 16, 512, checked.append)
     assert subset.images.shape == (6, 3, 40, 40)
     assert checked == [subset.images.numel()]
     assert subset.sizes is not None
@@ -59,9 +60,18 @@ def test_whole_images_are_held_uncut(root: Path) -> None:
         assert not image[:, :, width:].any()
 
 
+def test_squares_are_held_as_they_are_trained_on(tmp_path: Path) -> None:
+    """Tiny-ImageNet's need no second look at 100,000 files, and superpixels fit them."""
+    source = publish_tiny(tmp_path)("tiny", 64, HALF, HALF, data_dir=str(tmp_path / "data"), mirror=str(tmp_path))
+    data = TrainingImages.draw(source, 1, 0)
+    subset = whole_subset(data, 64, 512, lambda count: None)
+    assert subset.sizes is None
+    assert torch.equal(subset.images, data.images)
+
+
 def test_large_images_are_held_at_the_longest_side(root: Path) -> None:
     data = TrainingImages.draw(ImageFolder(str(root), "own", 8, HALF, HALF), None, 0)
-    sizes = data.whole_subset(8, 20, lambda count: None).sizes
+    sizes = whole_subset(data, 8, 20, lambda count: None).sizes
     assert sizes is not None
     assert sorted(sizes.tolist()) == sorted([[10, 20], [20, 10], [20, 20]] * 2)
 
