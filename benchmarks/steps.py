@@ -5,7 +5,8 @@ step; `minimum_gflop` is what the losses need at least, from the counted work of
 
 - a network that learns costs three forward passes (forward, gradients of weights, gradients of inputs), but its first
   convolution no gradient of the images;
-- a network that only passes a gradient on costs two; one without gradients one.
+- a network that only passes a gradient on costs two; one without gradients one;
+- kernels that are made of weights (harmonic ones) cost nothing, and neither do gradients in front of the first weights.
 
 `floor_ms` is the time of the minimum at the rate of the fastest convolution of the networks' kind that was found on the
 machine in the same process (3x3, 256 channels): what no step could be below.
@@ -28,12 +29,14 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.utils import parametrize
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.bare import classifier_step, generator_step
 from benchmarks.record import add_machine, machine_of, milliseconds, variant, words_of, write
 from benchmarks.synthetic import parts_of, with_segments
 from chimeramix.machine import Machine
+from chimeramix.models.harmonic import HarmonicStem
 from chimeramix.runs.assembly import Parts
 from chimeramix.training.loop import steps_of
 from chimeramix.training.metrics import EpochMeans
@@ -48,9 +51,10 @@ STEPS = {
         ["+experiment=chimeramix_segmentation", "generator.decoder_blocks=discarded"],
     ),
     "classifier, plain": ("classifier", 10, ["+experiment=baseline"]),
+    "classifier, harmonic": ("classifier", 10, ["+experiment=baseline", "model=harmonic_wideresnet_16_8"]),
     "classifier, mixing": ("classifier", 10, ["+experiment=chimeramix_segmentation", "mixer.probability=1"]),
 }
-COUNTED = 2  # images, or pairs, in a counted step: work is proportional to their number
+COUNTED = 2  # images, or pairs, in a counted step, and one more: what does not grow with them is done once a step
 
 
 def flops(call: Callable[[], object]) -> float:
@@ -62,20 +66,24 @@ def flops(call: Callable[[], object]) -> float:
 @torch.no_grad()
 def _forward(network: nn.Module, *shape: int) -> float:
     """FLOPs of a forward pass per image."""
-    device = next(network.parameters()).device
-    return flops(lambda: network(torch.zeros(1, *shape, device=device)))
+    images = torch.zeros(1, *shape, device=next(network.parameters()).device)
+    with parametrize.cached():
+        network(images)  # makes its kernels
+        return flops(lambda: network(images))
 
 
 @torch.no_grad()
 def _first_convolution(network: nn.Module, *shape: int) -> float:
-    """Those of the first convolution alone, which is the first to see the images."""
+    """Those of the first convolution with weights alone, and twice those in front of it, which is without gradients."""
     found = []
     first = next(module for module in network.modules() if isinstance(module, nn.Conv2d))
     hook = first.register_forward_hook(lambda module, inputs, output: found.append((inputs[0], output)))
     network(torch.zeros(1, *shape, device=first.weight.device))
     hook.remove()
     inputs, _ = found[0]
-    return flops(lambda: first(inputs))
+    stem = next((module for module in network.modules() if isinstance(module, HarmonicStem)), None)
+    in_front = 0.0 if stem is None else flops(lambda: stem(torch.zeros(1, *shape))) - flops(lambda: first(inputs))
+    return flops(lambda: first(inputs)) + 2 * in_front
 
 
 def minimum_flops(name: str, parts: Parts) -> float:
@@ -128,10 +136,10 @@ def work(name: str, folder: Path) -> dict[str, float]:
     role, size, overrides = STEPS[name]
     machine = Machine.choose("cpu", "fp32")
     parts = with_segments(parts_of(role, machine, folder, *overrides), machine)
-    batch = batch_of(parts, COUNTED)
-    counted = flops(lambda: parts.training.step(batch)) / COUNTED
+    batches = [batch_of(parts, images) for images in (COUNTED, COUNTED + 1)]
+    fewer, more = (flops(lambda batch=batch: parts.training.step(batch)) for batch in batches)  # type: ignore[misc]
     return {
-        "gflop": round(size * counted / 1e9, 1),
+        "gflop": round((fewer + (size - COUNTED) * (more - fewer)) / 1e9, 1),
         "minimum_gflop": round(size * minimum_flops(name, parts) / 1e9, 1),
     }
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from chimeramix import __version__
+from chimeramix.evaluate import options as evaluation
 from chimeramix.report.command import FORMATS
 from chimeramix.report.command import report as report_runs
 from chimeramix.report.extras import Extras
@@ -80,6 +81,11 @@ def main(arguments: list[str] | None = None) -> int:
         "--effort", action="store_true", help="steps, seconds and FLOPs of the runs and of the generators that they use"
     )
     report.add_argument(
+        "--over",
+        metavar="KEY",
+        help="the metric over the values of a key, such as mask.mix_size; with --plots drawn as well",
+    )
+    report.add_argument(
         "--hardest", type=Path, metavar="FILE.png", help="draw the images that most runs get wrong, for each data set"
     )
     report.add_argument(
@@ -93,6 +99,36 @@ def main(arguments: list[str] | None = None) -> int:
     ensemble = commands.add_parser("ensemble", help="the mean probability of several runs, beside each of them")
     ensemble.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="a finished classifier's folder")
     ensemble.add_argument("--format", choices=FORMATS[:3], default="terminal", help="(default: %(default)s)")
+
+    evaluate = commands.add_parser(
+        "evaluate",
+        help="how good a trained generator's images are, and how near to its training images",
+        description=evaluation.DESCRIPTION,
+    )
+    evaluation.add_to(evaluate)
+
+    embed = commands.add_parser(
+        "embed",
+        help="draw compositions, training images and others in a classifier's feature space",
+        description="Draws in two dimensions what the classifier's last layer gets of its training images, of what its "
+        "mixer makes of them, and of images of the training part that the run has not seen. The test part is not read.",
+    )
+    embed.add_argument("run", type=Path, metavar="RUN", help="a finished classifier's folder")
+    embed.add_argument(
+        "--method",
+        choices=("pca", "mde"),
+        default="pca",
+        help="principal components, or a minimum-distortion embedding, as the paper's "
+        '(pip install "chimeramix[embed]"); default: %(default)s',
+    )
+    embed.add_argument("--count", type=int, default=500, metavar="N", help="compositions (default: %(default)s)")
+    embed.add_argument("--others", type=int, default=1000, metavar="N", help="unseen images (default: %(default)s)")
+    embed.add_argument("--seed", type=int, default=0, metavar="N", help="of all that is drawn (default: %(default)s)")
+    embed.add_argument("--out", type=Path, metavar="FILE", help="without suffix; default: embedding-METHOD in RUN")
+    embed.add_argument(
+        "--images", type=Path, metavar="FOLDER", help="where the data set is, if not where the run read it"
+    )
+    embed.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps (default: %(default)s)")
 
     status = commands.add_parser("status", help="how far the runs are, and the commands that finish the rest")
     status.add_argument(
@@ -166,6 +202,10 @@ def _do(options: argparse.Namespace) -> None:
         _tune(options)
     elif options.command == "ensemble":
         _ensemble(options.runs, options.format)
+    elif options.command == "evaluate":
+        _evaluate(options)
+    elif options.command == "embed":
+        _embed(options)
     else:
         extras = Extras(
             options.variants,
@@ -173,6 +213,7 @@ def _do(options: argparse.Namespace) -> None:
             options.calibration,
             options.per_class,
             options.effort,
+            options.over,
             options.hardest,
             options.images,
         )
@@ -199,6 +240,27 @@ def _ensemble(runs: list[Path], form: str) -> None:
     from chimeramix.report.ensemble_command import ensemble
 
     ensemble(runs, form)
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+    from chimeramix.evaluate.command import evaluate
+
+    evaluate(options.run, evaluation.Options.of(options))
+
+
+def _embed(options: argparse.Namespace) -> None:
+    from chimeramix.evaluate.embedding import embed
+
+    embed(
+        options.run,
+        options.method,
+        options.count,
+        options.others,
+        options.seed,
+        options.out,
+        options.images,
+        options.device,
+    )
 
 
 def _status(runs: Path, words: list[str]) -> None:

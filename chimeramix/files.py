@@ -5,10 +5,14 @@ import os
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from chimeramix.errors import RunFailure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def write_atomically(
@@ -50,6 +54,26 @@ def write_failure(path: Path, error: Exception) -> RunFailure:
 def write_json(path: Path, value: Any, *, durable: bool = True) -> None:
     text = json.dumps(value, indent=2, sort_keys=False, ensure_ascii=False) + "\n"
     write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"), durable=durable)
+
+
+def save_figure(figure: "Figure", stem: Path) -> list[Path]:
+    """Saves a figure as PNG and as SVG, each whole or not at all: the same bytes for the same figure, text as text.
+
+    Args:
+        stem: the files' path without suffix.
+
+    Raises:
+        RunFailure: where they can't be written.
+    """
+    import matplotlib
+
+    files = []
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "chimeramix"}):
+        for kind, metadata in (("png", None), ("svg", {"Date": None})):
+            files.append(stem.with_name(f"{stem.name}.{kind}"))
+            save = partial(figure.savefig, format=kind, dpi=150, metadata=metadata)
+            write_atomically(files[-1], save, durable=False)
+    return files
 
 
 def read_json_lines(path: Path) -> list[dict[str, Any]]:

@@ -30,8 +30,10 @@ CONFINED = {
     "omegaconf": {"config", "app"},
     "hydra": {"config", "runs.build", "app"},
     "wandb": {"training.tracking"},
-    "skimage": {"data.segments"},
+    "skimage": {"data.segments", "evaluate.reconstruction"},
+    "torch_fidelity": {"evaluate.fidelity"},
     "optuna": {"tuning.sampler"},
+    "pymde": {"evaluate.embedding"},
 }
 
 
@@ -71,7 +73,7 @@ def own(module):
 def test_all_layers_are_there():
     heads = {name.split(".")[0] for name in MODULES}
     folders = {path.name for path in PACKAGE.iterdir() if path.is_dir() and path.name != "__pycache__"}
-    assert folders == PARTS | TRAINING | {"config", "runs", "sweep", "report", "tuning"}
+    assert folders == PARTS | TRAINING | {"config", "runs", "sweep", "report", "tuning", "evaluate"}
     assert heads - folders == ROOT_FILES
 
 
@@ -91,7 +93,7 @@ def test_imports_point_one_way(module):
     elif head == "config":
         assert own(module) <= {"config", "errors"}, "settings are composed without torch"
     elif head == "runs":
-        assert own(module).isdisjoint({"sweep", "report", "app", "cli"})
+        assert own(module).isdisjoint({"sweep", "report", "evaluate", "app", "cli"})
     else:
         # What surrounds training may know it all; but nobody below knows the command line.
         assert own(module).isdisjoint({"app", "cli"}) or head in ("app", "cli", "console", "__main__")
@@ -150,6 +152,7 @@ IMPORTED_AS = {
     "omegaconf": {"omegaconf", "yaml"},
     "pillow": {"PIL"},
     "scikit-image": {"skimage"},
+    "torch-fidelity": {"torch_fidelity"},
 }
 
 
@@ -192,10 +195,12 @@ print(*sorted(name for name in sys.modules if name.startswith("chimeramix.")))
 
 def test_the_extras_hold_all_that_the_package_imports():
     extras = project()["optional-dependencies"]
-    installed = set().union(*(IMPORTED_AS.get(name, {name}) for name in names(extras["train"] + extras["tune"])))
+    installed = set().union(
+        *(IMPORTED_AS.get(name, {name}) for name in names(extras["train"] + extras["tune"] + extras["fidelity"]))
+    )
     imported = {name.split(".")[0] for found in MODULES.values() for name in found}
     assert imported - set(sys.stdlib_module_names) - {"chimeramix", "torch"} <= installed
-    assert {"chimeramix[train]", "chimeramix[tune]"} <= set(extras["dev"])
+    assert {"chimeramix[train]", "chimeramix[tune]", "chimeramix[fidelity]"} <= set(extras["dev"])
 
 
 @pytest.mark.parametrize("command", [["prepare", "demo/digits"], ["report", "runs"], ["--version"]])
@@ -219,6 +224,22 @@ def test_a_search_without_optuna_says_so():
     done = without({"optuna"}, f"from chimeramix.console import main; raise SystemExit(main({words}))")
     assert done.returncode == 1
     assert done.stderr == ('error: optuna is not installed; chimeramix tune needs it: pip install "chimeramix[tune]"\n')
+
+
+def test_an_evaluation_without_torch_fidelity_says_so():
+    program = "from chimeramix.console import main; raise SystemExit(main(['evaluate', 'run']))"
+    done = without({"torch-fidelity"}, program)
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line == (
+        "error: torch_fidelity is not installed; KID and FID need it: "
+        'pip install "chimeramix[fidelity]", or leave them out with --no-fidelity'
+    )
+
+
+def test_a_report_needs_no_torch():
+    done = without(set(), "import sys, chimeramix.cli; raise SystemExit('torch' in sys.modules)")
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_the_documented_installations_bring_the_commands():

@@ -66,8 +66,13 @@ def name_of(hint: Any) -> str:
         return " or ".join(name_of(argument) for argument in plain or arguments)
     if origin in (list, tuple, Sequence, Iterable) and arguments:
         count = f"{len(arguments)} " if origin is tuple and Ellipsis not in arguments else ""
-        return f"a list of {count}{name_of(arguments[0]).removeprefix('a ')}s"
+        alternatives = name_of(arguments[0]).split(" or ")
+        return f"a list of {count}{' and '.join(map(_plural, alternatives))}"
     return getattr(hint, "__name__", str(hint))
+
+
+def _plural(word: str) -> str:
+    return f"{word.removeprefix('a ')}s"
 
 
 def show(value: Any) -> str:

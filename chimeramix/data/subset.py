@@ -137,16 +137,20 @@ class TrainingImages:
         """
         images = [self.part.read([])]
         if count:
-            others = sorted(set(range(len(self.part.labels))) - set(self.indices) - set(self.held_out))
-            _check_unlabelled(count, len(others), group)
-            draw = torch.Generator().manual_seed(derive_seed(self.split_seed, "unlabelled"))
-            chosen = torch.randperm(len(others), generator=draw)[:count].tolist()
-            images.append(self.part.read([others[position] for position in chosen]))
+            images.append(self.part.read(self.unlabelled_positions(count, group)))
         if transductive:
             images.append(self.evaluation().images)
         together = resize(torch.cat(images), size)
         labels = torch.full((len(together),), -1, dtype=self.labels.dtype)
         return Subset(together, labels, len(self.classes))
+
+    def unlabelled_positions(self, count: int, group: str) -> list[int]:
+        """Positions in the training part of those `count` others; see `unlabelled`."""
+        others = sorted(set(range(len(self.part.labels))) - set(self.indices) - set(self.held_out))
+        _check_unlabelled(count, len(others), group)
+        draw = torch.Generator().manual_seed(derive_seed(self.split_seed, "unlabelled"))
+        chosen = torch.randperm(len(others), generator=draw)[:count].tolist()
+        return [others[position] for position in chosen]
 
 
 def draw_subset(labels: Tensor, samples_per_class: int | None, seed: int, classes: Sequence[str]) -> list[int]:

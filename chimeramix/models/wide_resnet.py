@@ -21,12 +21,13 @@ class WideResNet(nn.Module):
         depth: number of convolutions, of the form 6n + 4: 10, 16, 22, 28, ...
         width: factor on the channels, at least 1.
         dropout: probability between the convolutions of each block, in [0, 1).
+        stem_stride: of the first convolution, at least 1; 2 for images of 96 pixels (Ulicny et al. 2019, on STL-10).
 
     Raises:
         ValueError: for values out of range.
     """
 
-    def __init__(self, num_classes: int, depth: int, width: int, dropout: float = 0.0) -> None:
+    def __init__(self, num_classes: int, depth: int, width: int, dropout: float = 0.0, stem_stride: int = 1) -> None:
         super().__init__()
         if num_classes < 2:
             raise ValueError(f"num_classes must be at least 2, got {num_classes}")
@@ -36,8 +37,10 @@ class WideResNet(nn.Module):
             raise ValueError(f"width must be at least 1, got {width}")
         if not 0 <= dropout < 1:
             raise ValueError(f"dropout must be in [0, 1), got {dropout}")
+        if stem_stride < 1:
+            raise ValueError(f"stem_stride must be at least 1, got {stem_stride}")
         channels = 16
-        self.stem = nn.Conv2d(3, channels, 3, padding=1, bias=False)
+        self.stem: nn.Module = nn.Conv2d(3, channels, 3, stride=stem_stride, padding=1, bias=False)
         groups = []
         for group_channels, stride in ((16 * width, 1), (32 * width, 2), (64 * width, 2)):
             blocks = []

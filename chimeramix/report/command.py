@@ -73,7 +73,7 @@ def report(
         verb = "is" if store.unfinished == 1 else "are"
         print(f"{counted(store.unfinished, 'classifier run')} {verb} not finished: chimeramix status {folder}")
     if plots is not None:
-        files = draw_plots(results, plots, metric)
+        files = draw_plots(results, plots, metric) + extras.plots(results, store, plots, metric)
         if form == "terminal":
             print(f"{len(files)} plots are in {plots}")
     for file in extras.draw(results, unusable):

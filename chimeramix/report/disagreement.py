@@ -7,7 +7,6 @@ are not independent, so none is made of them all. How far two methods, not two n
 over splits says (`paired`).
 """
 
-import json
 import statistics
 from collections import defaultdict
 from collections.abc import Sequence
@@ -17,11 +16,13 @@ from typing import Any
 
 import numpy as np
 
+from chimeramix.errors import UserError
 from chimeramix.report.paired import Comparison, dependent, half_width
 from chimeramix.report.predicted import Reader
 from chimeramix.report.scores import class_accuracies
 from chimeramix.report.store import Draw
 from chimeramix.report.tables import ABSENT, DEPENDENT, difference_cells
+from chimeramix.runs.drawn import read_drawn
 from chimeramix.runs.predictions import Predictions
 from chimeramix.runs.spec import size_name
 from chimeramix.terminal import Table, Text, counted
@@ -165,8 +166,7 @@ def _classes(comparison: Comparison, count: int) -> list[str]:
     """Names of the classes, numbers where `split.json` lacks them."""
     folder = next(iter(comparison.first.runs.values())).folder
     try:
-        names = json.loads((folder / "split.json").read_text(encoding="utf-8"))["classes"]
-    except (OSError, ValueError, KeyError, TypeError):
+        names = read_drawn(folder).classes
+    except UserError:
         names = []
-    whole = isinstance(names, list) and len(names) == count
-    return [str(name) for name in names] if whole else [str(label) for label in range(count)]
+    return names if len(names) == count else [str(label) for label in range(count)]

@@ -1,12 +1,12 @@
 """`chimeramix ensemble`: the mean probability of several runs, of any methods, beside each of them."""
 
-import json
 from pathlib import Path
 
 from chimeramix.errors import UserError
 from chimeramix.report.command import show
 from chimeramix.report.labels import DataSet
 from chimeramix.report.scores import BINS, Scores, log_probabilities, mean_of
+from chimeramix.runs.drawn import read_drawn
 from chimeramix.runs.predictions import Predictions, read_predictions
 from chimeramix.runs.record import Record, read_record
 from chimeramix.terminal import Table, Text
@@ -117,7 +117,7 @@ def _other_labels(folders: list[Path]) -> str | None:
 def _labelled(folder: Path) -> set[int] | None:
     """Positions of the images that a run was trained on; None where they are lost."""
     try:
-        split = json.loads((folder / "split.json").read_text(encoding="utf-8"))
-        return set(split["indices"]) - set(split.get("held_out") or [])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        drawn = read_drawn(folder)
+    except UserError:
         return None
+    return set(drawn.indices) - set(drawn.held_out)

@@ -19,6 +19,7 @@ class Extras:
     """Options of `chimeramix report`; see its `--help`.
 
     Attributes:
+        over: a key; the metric over its values.
         hardest: the picture's file; None for none.
         images: where the data set of that picture is by now.
     """
@@ -28,12 +29,14 @@ class Extras:
     calibration: bool = False
     per_class: bool = False
     effort: bool = False
+    over: str | None = None
     hardest: Path | None = None
     images: Path | None = None
 
     def check(self, form: str, compared: bool) -> None:
         """Raises `UserError` for options that do not go together."""
         tables = [field.name for field in fields(self) if getattr(self, field.name) is True]
+        tables += ["over"] if self.over is not None else []
         if form in ("csv", "runs-csv") and tables:
             option = f"--{tables[0].replace('_', '-')}"
             raise UserError(f"--format {form} holds no table of {option}: take another format for it")
@@ -85,7 +88,19 @@ class Extras:
             from chimeramix.report.effort import effort_tables
 
             tables += effort_tables(results, everything.generators)
+        if self.over is not None:
+            from chimeramix.report.over import curves_over, over_tables
+
+            tables += over_tables(self.over, curves_over(self.over, results, chosen), metric)
         return tables
+
+    def plots(self, results: list[Result], chosen: Store, folder: Path, metric: str) -> list[Path]:
+        """The plots over a key, if they were asked for; see `chimeramix.report.over.draw_over`."""
+        if self.over is None:
+            return []
+        from chimeramix.report.over import curves_over, draw_over
+
+        return draw_over(self.over, curves_over(self.over, results, chosen), folder, metric)
 
     def draw(self, results: list[Result], damaged: dict[Path, str]) -> list[Path]:
         """The picture, if it was asked for; see `chimeramix.report.hardest.draw_hardest`."""

@@ -1,6 +1,5 @@
 """A picture of the images that most runs get wrong."""
 
-import dataclasses
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
@@ -139,13 +138,7 @@ def _read_images(
     values = config_of(run.folder)
     if not isinstance(values.get("dataset"), dict):
         raise UserError(f"{OPTION}: {run.folder / 'config.yaml'} is gone or damaged, so the images can't be found")
-    config = config_from_file(values)
-    key = "dataset.root" if "root" in config.dataset else "machine.data_dir"
-    where = config.dataset["root"] if key == "dataset.root" else config.machine.data_dir
-    if place is not None and key == "dataset.root":
-        config.dataset["root"] = str(place)
-    elif place is not None:
-        config = dataclasses.replace(config, machine=dataclasses.replace(config.machine, data_dir=str(place)))
+    config, key, where = build.with_images_in(config_from_file(values), place)
     remedy = f"they were read from {key}={where}; say with --images FOLDER where they are"
     try:
         register()

@@ -99,7 +99,7 @@ def variant_labels(
         len(value) <= _LONGEST_VALUE for each in pairs.values() for _, value in each
     ):
         return {identity: Label(f"{name} ({text})" if text else name, text) for identity, text in texts.items()}
-    order = sorted(variants, key=lambda identity: [_rank(variants[identity].get(key)) for key in keys] + [identity])
+    order = sorted(variants, key=lambda identity: [rank(variants[identity].get(key)) for key in keys] + [identity])
     letters = _letters(name, taken)
     return {identity: Label(next(letters), texts[identity], abbreviated=True) for identity in order}
 
@@ -185,7 +185,7 @@ def _pairs(settings: dict[str, Any], keys: Iterable[str]) -> Iterator[tuple[str,
     return (shown(key, settings[key]) for key in keys if key in settings)
 
 
-def _rank(value: Any) -> tuple[int, float, str]:
+def rank(value: Any) -> tuple[int, float, str]:
     """Sorts numbers by size, before texts."""
     number = isinstance(value, int | float) and not isinstance(value, bool)
     return (0, float(value), "") if number else (1, 0.0, str(value))

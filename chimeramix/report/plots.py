@@ -4,12 +4,13 @@ import re
 import statistics
 import textwrap
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from chimeramix.errors import UserError
-from chimeramix.files import read_json_lines
+from chimeramix.files import read_json_lines, save_figure
 from chimeramix.report.results import Result, by_table
 from chimeramix.report.store import FinishedRun
 from chimeramix.report.tables import draws_name, legends
@@ -29,7 +30,8 @@ def draw_plots(results: list[Result], folder: Path, metric: str) -> list[Path]:
         The files, PNG and SVG.
 
     Raises:
-        UserError: where the folder can't be written.
+        UserError: where there can't be such a folder.
+        RunFailure: where a file can't be written.
     """
     files = []
     try:
@@ -37,11 +39,11 @@ def draw_plots(results: list[Result], folder: Path, metric: str) -> list[Path]:
         for (dataset, model, part), group in by_table(results).items():
             name, title = file_name(f"{dataset}-{model}"), f"{dataset}, {model}"
             name += "-validation" if part == "validation" else ""
-            files += _save(_over_samples(group, title, metric), folder / f"{name}-{metric}")
+            files += save_figure(_over_samples(group, title, metric), folder / f"{name}-{metric}")
             for size in sorted({result.samples_per_class for result in group}, key=size_order):
                 chosen = [result for result in group if result.samples_per_class == size]
                 count = size_name(size)
-                files += _save(
+                files += save_figure(
                     _training_curves(chosen, f"{title}, {count} samples per class"),
                     folder / f"{name}-n{count}-training",
                 )
@@ -51,27 +53,60 @@ def draw_plots(results: list[Result], folder: Path, metric: str) -> list[Path]:
 
 
 def _over_samples(results: list[Result], title: str, metric: str) -> "Figure":
-    """A line per method with its standard deviation as error bars; numbers of samples at even distances."""
-    lines = _by_method(results)
-    figure, axis = _figure(7, len(lines))
+    """A line per method; numbers of samples at even distances."""
     sizes = sorted({result.samples_per_class for result in results}, key=size_order)
-    for position, (method, line) in enumerate(lines.items()):
-        line.sort(key=lambda result: size_order(result.samples_per_class))
-        shift = (position - (len(lines) - 1) / 2) * min(0.04, 0.4 / len(lines))  # error bars side by side
+    lines = {
+        method: [(float(sizes.index(result.samples_per_class)), result) for result in line]
+        for method, line in _by_method(results).items()
+    }
+    ticks = {float(place): size_name(size) for place, size in enumerate(sizes)}
+    return plot_results(lines, ticks, "samples per class", metric, title, notes=legends(results))
+
+
+def plot_results(
+    lines: Mapping[str, Sequence[tuple[float, Result]]],
+    ticks: Mapping[float, str],
+    below: str,
+    metric: str,
+    title: str,
+    levels: Mapping[str, Result] | None = None,
+    notes: Sequence[str] = (),
+) -> "Figure":
+    """Results as lines with their standard deviations as error bars.
+
+    Args:
+        lines: places on the axis and results, by name.
+        ticks: what stands below the places.
+        below: the axis's name.
+        levels: results that belong to no place, as horizontal lines, by name.
+        notes: small print, such as what abbreviated names stand for.
+    """
+    levels = levels or {}
+    figure, axis = _figure(7, len(lines) + len(levels))
+    places = sorted(ticks)
+    step = min((after - before for before, after in pairwise(places)), default=1.0)
+    for position, (name, line) in enumerate(lines.items()):
+        shift = step * (position - (len(lines) - 1) / 2) * min(0.04, 0.4 / len(lines))  # error bars side by side
+        points = sorted(line, key=lambda point: point[0])
         axis.errorbar(
-            [sizes.index(result.samples_per_class) + shift for result in line],
-            [result.mean for result in line],
-            [result.std or 0.0 for result in line],
-            label=method,
+            [place + shift for place, _ in points],
+            [result.mean for _, result in points],
+            [result.std or 0.0 for _, result in points],
+            label=name,
             capsize=2.5,
             **_style(position),
         )
-    axis.set_xticks(range(len(sizes)), labels=[size_name(size) for size in sizes])
-    axis.set_xlim(-0.4, len(sizes) - 0.6)
-    most = max(len(result.runs) for result in results)
-    bars = "" if most == 1 else f", mean ± std over {most} {draws_name(results[0].part)}"
-    axis.set(xlabel="samples per class", ylabel=f"{results[0].part} {metric.replace('_', ' ')} in %{bars}")
-    _finish(figure, axis, title, results)
+    for position, (name, result) in enumerate(levels.items(), start=len(lines)):
+        style = _style(position)
+        axis.axhline(result.mean, label=name, color=style["color"], linestyle=(0, (4, 2)), linewidth=1)
+    axis.set_xticks(places, labels=[ticks[place] for place in places])
+    axis.set_xlim(places[0] - 0.4 * step, places[-1] + 0.4 * step)
+    results = [*(result for line in lines.values() for _, result in line), *levels.values()]
+    most, part = max(len(result.runs) for result in results), results[0].part
+    bars = "" if most == 1 else f", mean ± std over {most} {draws_name(part)}"
+    axis.set_xlabel(below, parse_math=False)
+    axis.set_ylabel(f"{part} {metric.replace('_', ' ')} in %{bars}")
+    _finish(figure, axis, title, notes)
     return figure
 
 
@@ -97,7 +132,7 @@ def _training_curves(results: list[Result], title: str) -> "Figure":
     for axis, (name, _) in zip(axes, panels, strict=True):
         axis.set(xlabel="steps", ylabel=name)
         axis.grid(alpha=0.3)
-    _finish(figure, axes[-1], title, results)
+    _finish(figure, axes[-1], title, legends(results))
     return figure
 
 
@@ -150,27 +185,16 @@ def _figure(width: float, methods: int, panels: int = 1) -> tuple["Figure", Any]
     return figure, figure.subplots(1, panels)
 
 
-def _finish(figure: "Figure", axis: "Axes", title: str, results: list[Result]) -> None:
+def _finish(figure: "Figure", axis: "Axes", title: str, notes: Sequence[str]) -> None:
     axis.grid(alpha=0.3)
     names = axis.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False)
     for name in names.get_texts():
         name.set_parse_math(False)  # a folder's name may have a $ in it
     figure.suptitle(title, fontsize=10, parse_math=False)
     width = int(figure.get_figwidth() * 15)  # characters of the small print below the axes
-    lines = [line for legend in legends(results) for line in textwrap.wrap(legend, width)]
+    lines = [line for note in notes for line in textwrap.wrap(note, width)]
     if lines:
         figure.supxlabel("\n".join(lines), fontsize=7, x=0.01, ha="left", parse_math=False)
-
-
-def _save(figure: "Figure", stem: Path) -> list[Path]:
-    import matplotlib
-
-    files = [stem.with_name(f"{stem.name}.{kind}") for kind in ("png", "svg")]
-    # Text as text, and the same bytes for the same figures.
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "chimeramix"}):
-        for file in files:
-            figure.savefig(file, dpi=150, metadata={"Date": None} if file.suffix == ".svg" else None)
-    return files
 
 
 def file_name(text: str) -> str:

@@ -11,7 +11,7 @@ from chimeramix.report.labels import config_of, flat, show_value
 from chimeramix.report.results import summarise
 from chimeramix.report.store import FinishedRun, Store
 
-_ABSENT = object()
+MISSING = object()
 _MOST_VALUES = 10  # listed where none is the one asked for
 
 
@@ -30,12 +30,12 @@ def choose(store: Store, conditions: Sequence[str]) -> Store:
         return store
     from chimeramix.config.values import read_condition  # Hydra takes longer to load than a report takes
 
-    look_up = _Lookup(store)
+    look_up = Lookup(store)
     runs = store.runs
     for word in conditions:
         key, wanted = read_condition(word)
         printed = _printed(store, key)
-        found = [(run, [look_up(run, key), printed.get(run.folder, _ABSENT)]) for run in runs]
+        found = [(run, [look_up(run, key), printed.get(run.folder, MISSING)]) for run in runs]
         chosen = [run for run, values in found if any(_same(value, each) for value in values for each in wanted)]
         if not chosen:
             there = [value for _, values in found for value in values]
@@ -51,8 +51,8 @@ def _printed(store: Store, key: str) -> dict[Path, str]:
     return {run.folder: getattr(result, key) for result in summarise(store) for run in result.runs.values()}
 
 
-class _Lookup:
-    """Values of runs by key."""
+class Lookup:
+    """Values of runs by key; `MISSING` where a run has no such key."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -67,12 +67,12 @@ class _Lookup:
         group = key.split(".")[0]
         # A group that counts for the identity is there in full, but for where its images lie.
         if group in self._store.settings[run.settings] and group != "machine" and key != "dataset.root":
-            return _ABSENT
-        return self._config(run.folder).get(key, _defaults().get(key, _ABSENT))
+            return MISSING
+        return self._config(run.folder).get(key, _defaults().get(key, MISSING))
 
     def why_none(self, key: str, values: list[Any]) -> str:
         """Why no run has the value that was asked for; `values` are those that they have."""
-        there = sorted({show_value(value) for value in values if value is not _ABSENT})
+        there = sorted({show_value(value) for value in values if value is not MISSING})
         if there:
             more = ", ..." if len(there) > _MOST_VALUES else ""
             return f"no run has this value; there are {', '.join(there[:_MOST_VALUES])}{more}"

@@ -4,8 +4,10 @@ A part says by its constructor's signature what it needs of the run: it gets wha
 its group (`chimeramix.config.checks.GIVEN_BY_THE_RUN`).
 """
 
+import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -27,8 +29,12 @@ from chimeramix.types import DataSource, Mask
 _OF_A_SOURCE = ("image_size", "mean", "std", "prepare", "facts", "train", "test")  # see `DataSource`
 
 
-def source(config: Config) -> DataSource:
-    """The data set."""
+def source(config: Config, needs_test: bool | None = None) -> DataSource:
+    """The data set.
+
+    Args:
+        needs_test: whether its test part will be read; None as the configuration says.
+    """
     machine = config.machine
     with as_user_error("dataset"):
         made: DataSource = _make(
@@ -36,12 +42,25 @@ def source(config: Config) -> DataSource:
             data_dir=machine.data_dir,
             mirror=machine.mirror,
             workers=machine.workers,
-            needs_test=not config.validation.asked,
+            needs_test=not config.validation.asked if needs_test is None else needs_test,
         )
     lacking = [name for name in _OF_A_SOURCE if not hasattr(made, name)]
     if lacking:
         raise UserError(f"dataset._target_={config.dataset['_target_']}: is no data set, it has no {lacking[0]}")
     return made
+
+
+def with_images_in(config: Config, folder: Path | None) -> tuple[Config, str, str]:
+    """A run's configuration where its images are in another folder by now (None: where they were); also the key that
+    says where they are, and its value in the run."""
+    key = "dataset.root" if "root" in config.dataset else "machine.data_dir"
+    where = str(config.dataset["root"] if key == "dataset.root" else config.machine.data_dir)
+    if folder is None:
+        return config, key, where
+    if key == "dataset.root":
+        return dataclasses.replace(config, dataset={**config.dataset, "root": str(folder)}), key, where
+    machine = dataclasses.replace(config.machine, data_dir=str(folder))
+    return dataclasses.replace(config, machine=machine), key, where
 
 
 def training_images(config: Config, source: DataSource) -> TrainingImages:
@@ -108,7 +127,12 @@ def mask_of(group: dict[str, Any]) -> Mask | None:
 
 def needs_generator(config: Config) -> bool:
     """Whether the mixer, or one of a chain's, composes images with a trained generator."""
-    return any(_takes_generator(each) for each in _mixers(config.mixer))
+    return generating_mixer(config) is not None
+
+
+def generating_mixer(config: Config) -> dict[str, Any] | None:
+    """The group of the mixer, or of the first one of a chain, that composes images with a trained generator."""
+    return next((each for each in _mixers(config.mixer) if _takes_generator(each)), None)
 
 
 def check_generator(config: Config, network: nn.Module | None) -> None:

@@ -25,7 +25,17 @@ from chimeramix.runs.spec import keys_of
 log = logging.getLogger(__name__)
 
 _PACKAGE = Path(chimeramix.__file__).parent
-_NO_NUMBERS = {"report", "sweep", "tuning", "__main__.py", "app.py", "cli.py", "console.py", "terminal.py"}  # of a run
+_NO_NUMBERS = {
+    "evaluate",
+    "report",
+    "sweep",
+    "tuning",
+    "__main__.py",
+    "app.py",
+    "cli.py",
+    "console.py",
+    "terminal.py",
+}  # of a run
 _STANDARD_LIBRARY = sysconfig.get_path("stdlib")
 _MACHINE = ("device", "threads", "compile")  # `precision` is refused
 

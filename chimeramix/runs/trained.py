@@ -1,5 +1,5 @@
-"""Trained generators: for the classifier that the same overrides train, and for training loops outside of this package
-(`chimeramix.mixing.ChimeraMix.from_run`)."""
+"""Trained networks: generators for the classifier that the same overrides train and for training loops outside of this
+package (`chimeramix.mixing.ChimeraMix.from_run`), and what finished runs left for use."""
 
 import hashlib
 from collections.abc import Mapping
@@ -21,8 +21,9 @@ from chimeramix.data.views import Normalize, SameClassPartners, Views
 from chimeramix.errors import UserError
 from chimeramix.runs import build
 from chimeramix.runs.commands import generator_command
-from chimeramix.runs.folder import RunFolder
-from chimeramix.runs.record import DamagedRecord, read_record
+from chimeramix.runs.drawn import read_drawn
+from chimeramix.runs.folder import RunFolder, folders_in
+from chimeramix.runs.record import DamagedRecord, Record, read_record
 from chimeramix.streams import RandomStream, derive_seed
 from chimeramix.training.checkpoint import first_line
 from chimeramix.types import Subset
@@ -80,7 +81,7 @@ def support(
         raise ValueError(f"images must be uint8 [number, 3, size, size], got {images.dtype} {list(images.shape)}")
     if labels.shape != (len(images),) or labels.dtype != torch.int64:
         raise ValueError(f"labels must be int64 [{len(images)}], got {labels.dtype} {list(labels.shape)}")
-    config, network = _read(Path(path))
+    config, network = read_generator(Path(path))[1:]
     mask = build.mask_of(config.generator)
     if mask is None:
         raise UserError(f"{path} holds a generator without a mask: not one of ChimeraMix")
@@ -110,25 +111,52 @@ def support(
     }
 
 
-def _read(folder: Path) -> tuple[Config, nn.Module]:
-    """Configuration and trained network of a generator's run. Raises `UserError`."""
+def read_generator(folder: Path) -> tuple[Record, Config, nn.Module]:
+    """Record, configuration and trained network, frozen and on the CPU, of a generator's run. Raises `UserError`."""
+    record, config = _read(folder, "generator")
+    if not isinstance(config.generator, dict):
+        raise UserError(f"{folder / 'config.yaml'} is damaged (it has no generator); train the generator again")
+    network = build.generator(config).network
+    network = _frozen(network, folder / "generator.safetensors", record.result, "train the generator again")
+    return record, config, network
+
+
+def read_classifier(folder: Path) -> tuple[Record, Config, nn.Module]:
+    """The same of a classifier's run; it takes normalised images and gives logits. Raises `UserError`."""
+    record, config = _read(folder, "classifier")
+    network = build.model(config, len(read_drawn(folder).classes))
+    network = _frozen(network, folder / "classifier.safetensors", record.result, "train the classifier again")
+    return record, config, network
+
+
+def generator_of(folder: Path, record: Record) -> Path | None:
+    """The folder of the generator that a classifier's run used, None for a run that used none. Raises `UserError` where
+    it is gone: it is looked for beside the run, in the same `machine.runs_dir`."""
+    identity = record.result.get("generator_identity")
+    if identity is None:
+        return None
+    runs_dir = folder.resolve().parent.parent
+    found = folders_in(runs_dir).get(identity)
+    if found is None:
+        raise UserError(f"{folder} used the generator {identity}, which is not in {runs_dir / 'generator'}")
+    return found
+
+
+def _read(folder: Path, role: str) -> tuple[Record, Config]:
     record = read_record(folder)
     if record is None:
         raise UserError(f"{folder} is not the folder of a finished run: it has no result.json")
-    if record.result["role"] != "generator":
-        raise UserError(f"{folder} is the run of a {record.result['role']}, not of a generator")
+    if record.result["role"] != role:
+        raise UserError(f"{folder} is the run of a {record.result['role']}, not of a {role}")
     path = folder / "config.yaml"
     try:
         config = config_from_file(yaml.safe_load(path.read_text(encoding="utf-8")))
-        if not isinstance(config.generator, dict):
-            raise ValueError("it has no generator")
     except FileNotFoundError as error:
         raise UserError(f"{folder} is not the folder of a finished run: it has no config.yaml") from error
     except (OSError, ValueError, AttributeError, TypeError, yaml.YAMLError) as error:
-        raise UserError(f"{path} is damaged ({first_line(error)}); train the generator again") from error
+        raise UserError(f"{path} is damaged ({first_line(error)}); train the {role} again") from error
     register()
-    network = build.generator(config).network
-    return config, _frozen(network, folder / "generator.safetensors", record.result, "train the generator again")
+    return record, config
 
 
 def load_weights(path: Path, result: Mapping[str, Any]) -> dict[str, Tensor]:

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 from tqdm import tqdm
 
 from chimeramix.files import write_atomically
@@ -125,6 +126,7 @@ def views_of(images: Tensor, views: str) -> Iterator[Tensor]:
 
 
 @torch.no_grad()
+@parametrize.cached()  # weights stay as they are: kernels that are made of others (harmonic ones) are made once
 def evaluate(
     model: nn.Module,
     images: Tensor,

@@ -15,7 +15,7 @@ from torch import Tensor
 from chimeramix.files import write_atomically
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure, FigureBase
 
 _MOST_WRITTEN_CLASSES = 25  # beyond that, class names on axes are not readable
 _LONGEST_NAME = 24  # characters of a class name that leave room for the picture
@@ -27,7 +27,7 @@ def picture_path(folder: Path, epoch: int) -> Path:
 
 
 @contextmanager
-def _names_as_they_are() -> Iterator[None]:
+def names_as_they_are() -> Iterator[None]:
     """Texts are drawn as they are written, a `$` too; where the font lacks a sign, a box stands for it."""
     from matplotlib import rc_context
 
@@ -41,7 +41,7 @@ def _short(name: str) -> str:
     return name if len(name) <= _LONGEST_NAME else f"{name[:15]}…{name[-8:]}"
 
 
-@_names_as_they_are()
+@names_as_they_are()
 def draw_columns(columns: dict[str, Tensor], path: Path, title: str) -> None:
     """A table of images: a titled column each, a row per pair.
 
@@ -52,6 +52,14 @@ def draw_columns(columns: dict[str, Tensor], path: Path, title: str) -> None:
 
     rows = len(next(iter(columns.values())))
     figure = Figure(figsize=(1.1 * len(columns), 1.1 * rows + 0.7), layout="constrained")
+    show_columns(figure, columns)
+    figure.suptitle(title, fontsize=8)
+    save(figure, path)
+
+
+def show_columns(figure: "FigureBase", columns: dict[str, Tensor]) -> None:
+    """The same within a figure, or a part of one."""
+    rows = len(next(iter(columns.values())))
     axes = figure.subplots(rows, len(columns), squeeze=False)
     for column, (name, images) in enumerate(columns.items()):
         pixels = images.clamp(0, 1).mul(255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
@@ -59,11 +67,9 @@ def draw_columns(columns: dict[str, Tensor], path: Path, title: str) -> None:
         for row in range(rows):
             axes[row][column].imshow(pixels[row], interpolation="nearest")
             axes[row][column].set_axis_off()
-    figure.suptitle(title, fontsize=8)
-    _save(figure, path)
 
 
-@_names_as_they_are()
+@names_as_they_are()
 def draw_confusion(confusion: Tensor, classes: Sequence[str], path: Path, title: str) -> None:
     """`[K, K]` counts, rows are labels; cells show the share of their row."""
     from matplotlib.figure import Figure
@@ -87,10 +93,10 @@ def draw_confusion(confusion: Tensor, classes: Sequence[str], path: Path, title:
     axis.set_ylabel("class")
     axis.set_title(title, fontsize=9)
     figure.colorbar(image, label="share of the class", shrink=0.8)
-    _save(figure, path)
+    save(figure, path)
 
 
-@_names_as_they_are()
+@names_as_they_are()
 def draw_curves(records: Sequence[dict[str, Any]], part: str, path: Path, title: str) -> None:
     """A classifier's accuracy and loss over epochs, from the records of `metrics.jsonl`.
 
@@ -114,9 +120,10 @@ def draw_curves(records: Sequence[dict[str, Any]], part: str, path: Path, title:
     right.grid(alpha=0.3)
     right.legend()
     figure.suptitle(title, fontsize=9)
-    _save(figure, path)
+    save(figure, path)
 
 
-def _save(figure: "Figure", path: Path) -> None:
+def save(figure: "Figure", path: Path) -> None:
+    """As PNG, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, lambda temporary: figure.savefig(temporary, format="png", dpi=110))

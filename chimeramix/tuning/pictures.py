@@ -1,13 +1,12 @@
 """Pictures of a study, each as PNG and SVG: the best so far, the keys' importance, and a slice for each key."""
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from chimeramix.config.search import Axis
-from chimeramix.files import write_atomically
+from chimeramix.files import save_figure
 from chimeramix.tuning.study import Study
 from chimeramix.tuning.trials import Trial
 
@@ -33,10 +32,10 @@ def draw_study(study: Study, trials: Sequence[Trial], shares: Mapping[str, float
         RunFailure: where they can't be written.
     """
     label = f"validation {metric.replace('_', ' ')}" + ("" if metric == "loss" else " in %")
-    files = _save(_best_so_far(study, trials, metric, label), study.folder / "best")
-    files += _save(_slices(study, trials, metric, label), study.folder / "slices")
+    files = save_figure(_best_so_far(study, trials, metric, label), study.folder / "best")
+    files += save_figure(_slices(study, trials, metric, label), study.folder / "slices")
     if shares:
-        files += _save(_importance(study, shares), study.folder / "importance")
+        files += save_figure(_importance(study, shares), study.folder / "importance")
     return files
 
 
@@ -114,16 +113,3 @@ def _figure(panels: int, study: Study) -> tuple["Figure", Any]:
     figure = Figure(figsize=(max(5.0, 3.6 * panels), 3.6), layout="constrained")
     figure.suptitle(study.folder.name, fontsize=9, parse_math=False)
     return figure, figure.subplots(1, panels, squeeze=False)[0]
-
-
-def _save(figure: "Figure", stem: Path) -> list[Path]:
-    import matplotlib
-
-    files = [stem.with_name(f"{stem.name}.{kind}") for kind in ("png", "svg")]
-    # Text as text, and the same bytes for the same figures.
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "chimeramix"}):
-        for file in files:
-            kind = file.suffix[1:]
-            write = partial(figure.savefig, format=kind, dpi=150, metadata={"Date": None} if kind == "svg" else None)
-            write_atomically(file, write)
-    return files

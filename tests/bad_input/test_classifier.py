@@ -135,6 +135,15 @@ MISTAKES = {
     "negative rate": ((*BASELINE, "optimizer.lr=-1"), "optimizer", "learning rate", "-1"),
     "dropout": ((*BASELINE, "model.dropout=1"), "model: dropout must be in [0, 1), got 1"),
     "depth": ((*BASELINE, "model.depth=11"), "model: depth must be 6n + 4", "got 11"),
+    "levels": ((*BASELINE, "model=harmonic_wideresnet_10_2", "model.levels=9"), "levels must be from 1 to 5", "got 9"),
+    "levels of other groups": (
+        (*BASELINE, "model=harmonic_resnet18", "model.levels=[null,3,2]"),
+        "model: levels must be one number or a list of 4, one for each group, got [None, 3, 2]",
+    ),
+    "no levels": (
+        (*BASELINE, "model=harmonic_wideresnet_10_2", "model.levels=[a]"),
+        "model.levels=['a']: must be a whole number or a list of whole numbers and nulls or null",
+    ),
     "padding": ((*BASELINE, "augment.padding=40"), "augment: padding (40) must be smaller than the image (32"),
     "no image size": ((*BASELINE, "dataset.image_size=0"), "dataset.image_size must be at least 1, got 0"),
     "channels": ((*BASELINE, "dataset.std=[1,1]"), "dataset", "three numbers", "[1, 1]"),

@@ -23,6 +23,22 @@ def test_parameters(depth, width, num_classes, parameters):
     assert sum(parameter.numel() for parameter in network.parameters()) == parameters
 
 
+def test_a_stem_of_stride_2_halves_the_image_once_more():
+    """At 96 pixels the groups see 48, 24 and 12, and the published 12 x 12 average pooling is the mean over all."""
+    with torch.device("meta"):
+        network = WideResNet(10, 16, 8, stem_stride=2)
+    sides = []
+    for layer in (network.stem, *network.groups):
+        layer.register_forward_hook(lambda _, __, out: sides.append(out.shape[-1]))
+    assert network(torch.empty(2, 3, 96, 96, device="meta")).shape == (2, 10)
+    assert sides == [48, 48, 24, 12]
+    torch.manual_seed(0)
+    halved, plain = WideResNet(10, 10, 1, stem_stride=2), WideResNet(10, 10, 1)
+    plain.load_state_dict(halved.state_dict())  # the same weights by the same names
+    images = torch.randn(1, 3, 16, 16)
+    torch.testing.assert_close(halved.stem(images), plain.stem(images)[..., ::2, ::2])
+
+
 @pytest.mark.parametrize(("size", "sides"), [(32, [32, 16, 8]), (64, [64, 32, 16]), (30, [30, 15, 8])])
 def test_shapes_of_the_groups(size, sides):
     with torch.device("meta"):
@@ -119,6 +135,7 @@ def test_without_dropout_no_random_number_is_drawn():
         ((10, 15, 8), r"depth must be 6n \+ 4 .*, got 15"),
         ((10, 4, 8), r"depth must be 6n \+ 4 .*, got 4"),
         ((10, 16, 0), "width must be at least 1, got 0"),
+        ((10, 16, 8, 0.0, 0), "stem_stride must be at least 1, got 0"),
         ((10, 16, 8, 1.0), r"dropout must be in \[0, 1\), got 1.0"),
     ],
 )

@@ -46,12 +46,33 @@ def test_by_hand() -> None:
     """192 products and sums for each of 10 logits, and as many for the gradient of the weights; none for that of the
     images."""
     forward = 2 * 192 * 10
-    assert classifier_flops(config_with(OneLayer), 10, 8, images=30) == 30 * 2 * forward
-    assert classifier_flops(config_with(OneLayer), 10, 8, images=30, passes=(3, 2)) == 30 * (3 * 2 + 2) * forward
+    config = config_with(OneLayer)
+    assert classifier_flops(config, 10, 8, images=30, steps=3) == 30 * 2 * forward
+    assert classifier_flops(config, 10, 8, images=30, steps=3, passes=(3, 2)) == 30 * (3 * 2 + 2) * forward
+
+
+class OneKernel(OneLayer):
+    """Its weights are a product of 7 others for each, as a harmonic convolution's kernel is."""
+
+    fixed: Tensor
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__(num_classes)
+        self.factors = nn.Parameter(torch.zeros(num_classes, 7))
+        self.register_buffer("fixed", torch.zeros(7, 3 * 8 * 8))
+
+    def forward(self, images: Tensor) -> Tensor:
+        return images.flatten(1) @ (self.factors @ self.fixed).t()
+
+
+def test_what_a_step_does_once_by_hand() -> None:
+    """The product, 2 x 7 for each of 1,920 weights, and its gradient: as often as there are steps, not images."""
+    images, steps = 2 * (2 * 192 * 10), 2 * (2 * 7 * 1920)
+    assert classifier_flops(config_with(OneKernel), 10, 8, images=30, steps=3) == 30 * images + 3 * steps
 
 
 def test_a_model_that_needs_values_is_not_counted() -> None:
-    assert classifier_flops(config_with(Asks), 10, 8, images=30) is None
+    assert classifier_flops(config_with(Asks), 10, 8, images=30, steps=3) is None
 
 
 def counted(training: type[Any], monkeypatch: pytest.MonkeyPatch) -> list[int]:
@@ -75,8 +96,10 @@ def counted(training: type[Any], monkeypatch: pytest.MonkeyPatch) -> list[int]:
         (ClassifierTraining, ["mixup"]),
         (ClassifierTraining, ["baseline", "sharpness=0.05", "average=ema"]),
         (MixMatchTraining, ["mixmatch"]),
+        (ClassifierTraining, ["baseline", "model=harmonic_wideresnet_10_2", "average=ema"]),
+        (MixMatchTraining, ["mixmatch", "model=harmonic_wideresnet_10_2"]),
     ],
-    ids=["plain", "sharpness-aware", "MixMatch"],
+    ids=["plain", "sharpness-aware", "MixMatch", "harmonic", "harmonic, MixMatch"],
 )
 def test_the_steps_of_a_classifier(
     training: type[Any], chosen: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -104,5 +127,5 @@ def test_generators_whose_steps_differ_are_not_counted() -> None:
 
 def test_counting_draws_nothing() -> None:
     state = torch.get_rng_state()
-    assert classifier_flops(config_with(OneLayer), 10, 8, images=1)
+    assert classifier_flops(config_with(OneLayer), 10, 8, images=1, steps=1)
     assert torch.equal(torch.get_rng_state(), state)
