@@ -12,6 +12,7 @@ from torch import Tensor
 
 from chimeramix.machine import Machine
 from chimeramix.runs.assembly import Parts
+from chimeramix.shares import images_of
 from chimeramix.streams import RandomStream
 from chimeramix.types import Batch
 
@@ -25,31 +26,39 @@ def generator_step(parts: Parts, first: Batch, partner: Batch, machine: Machine)
     network, judge, perceptual = generator.network, generator.discriminator, generator.perceptual
     adam = {"lr": 2e-4, "betas": (0.5, 0.999)}
     optimizer, judges_optimizer = (torch.optim.Adam(module.parameters(), **adam) for module in (network, judge))
-    both = torch.cat([first.images, partner.images])
-    pairs = len(first)
+    everything = torch.cat([first.images, partner.images])
+    groups, images = len(first), images_of(generator.mask)
     mask = generator.mask(first, partner, first.images.shape[-1] // 4, RandomStream(0, machine.device))
 
     def step() -> None:
         judge.requires_grad_(False)
         with machine.autocast():
-            features = network.encode(both)
-            mixed = torch.lerp(features[pairs:], features[:pairs], mask.to(features.dtype))
-            decoded = network.decode(torch.cat([features, mixed]))
-            adversarial = (judge(decoded[2 * pairs :]).float() - 1).square().mean()
-        output = decoded[: 2 * pairs].float()
-        loss = 1000 * 2 * F.mse_loss(output, both) + 2 * perceptual(output, both) + adversarial
+            features = network.encode(everything)
+            decoded = network.decode(torch.cat([features, _mixed(features, mask)]))
+            adversarial = (judge(decoded[images * groups :]).float() - 1).square().mean()
+        output = decoded[: images * groups].float()
+        loss = images * (1000 * F.mse_loss(output, everything) + perceptual(output, everything)) + adversarial
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
         judge.requires_grad_(True)
         with machine.autocast():
-            scores = judge(torch.cat([first.images, decoded[2 * pairs :].detach().float()])).float()
-        loss = (scores[:pairs] - 1).square().mean() + scores[pairs:].square().mean()
+            scores = judge(torch.cat([first.images, decoded[images * groups :].detach().float()])).float()
+        loss = (scores[:groups] - 1).square().mean() + scores[groups:].square().mean()
         judges_optimizer.zero_grad(set_to_none=True)
         loss.backward()
         judges_optimizer.step()
 
     return step
+
+
+def _mixed(features: Tensor, mask: Tensor) -> Tensor:
+    """Of two images under the weight of the first, or of more under their shares."""
+    if mask.shape[1] == 1:
+        first, second = features.chunk(2)
+        return torch.lerp(second, first, mask.to(features.dtype))
+    shares = mask.to(features.dtype).transpose(0, 1).unsqueeze(2)
+    return (features.unflatten(0, (len(shares), -1)) * shares).sum(0)
 
 
 def classifier_step(parts: Parts, batch: Batch, partner: Batch | None, machine: Machine) -> Step:
@@ -75,13 +84,12 @@ def _composition(mixer: Any, batch: Batch, partner: Batch, machine: Machine) -> 
     """What the mixer's generator decodes under one mask."""
     network, size = mixer.generator, batch.images.shape[-1]
     mask = mixer.mask(batch, partner, network.image_size // 4, RandomStream(0, machine.device))
-    both = torch.cat([batch.images, partner.images])
+    everything = torch.cat([batch.images, partner.images])
 
     @torch.no_grad()
     def compose() -> Tensor:
-        enlarged = F.interpolate(both, size=(network.image_size,) * 2, mode="bilinear")
-        first, second = network.encode(enlarged).chunk(2)
-        decoded = network.decode(torch.lerp(second, first, mask.to(first.dtype)))
+        enlarged = F.interpolate(everything, size=(network.image_size,) * 2, mode="bilinear")
+        decoded = network.decode(_mixed(network.encode(enlarged), mask))
         return F.interpolate(decoded, size=(size, size), mode="bilinear")
 
     return compose

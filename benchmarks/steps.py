@@ -6,6 +6,7 @@ step; `minimum_gflop` is what the losses need at least, from the counted work of
 - a network that learns costs three forward passes (forward, gradients of weights, gradients of inputs), but its first
   convolution no gradient of the images;
 - a network that only passes a gradient on costs two; one without gradients one;
+- of the partners that a mixer draws for a batch, several for each image, each image of the subset is encoded once.
 - kernels that are made of weights (harmonic ones) cost nothing, and neither do gradients in front of the first weights.
 
 `floor_ms` is the time of the minimum at the rate of the fastest convolution of the networks' kind that was found on the
@@ -26,6 +27,7 @@ from dataclasses import replace
 from itertools import chain, count
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import torch
 from torch import nn
@@ -38,6 +40,7 @@ from benchmarks.synthetic import parts_of, with_segments
 from chimeramix.machine import Machine
 from chimeramix.models.harmonic import HarmonicStem
 from chimeramix.runs.assembly import Parts
+from chimeramix.shares import images_of
 from chimeramix.training.loop import steps_of
 from chimeramix.training.metrics import EpochMeans
 from chimeramix.types import Batch
@@ -50,11 +53,13 @@ STEPS = {
         64,
         ["+experiment=chimeramix_segmentation", "generator.decoder_blocks=discarded"],
     ),
+    "generator, 4 images": ("generator", 64, ["+experiment=several/segmentation"]),
     "classifier, plain": ("classifier", 10, ["+experiment=baseline"]),
     "classifier, harmonic": ("classifier", 10, ["+experiment=baseline", "model=harmonic_wideresnet_16_8"]),
     "classifier, mixing": ("classifier", 10, ["+experiment=chimeramix_segmentation", "mixer.probability=1"]),
+    "classifier, mixing 4 images": ("classifier", 10, ["+experiment=several/segmentation", "mixer.probability=1"]),
 }
-COUNTED = 2  # images, or pairs, in a counted step, and one more: what does not grow with them is done once a step
+COUNTED = 2  # images, or groups, in a counted step, and one more: what does not grow with them is done once a step
 
 
 def flops(call: Callable[[], object]) -> float:
@@ -86,8 +91,12 @@ def _first_convolution(network: nn.Module, *shape: int) -> float:
     return flops(lambda: first(inputs)) + 2 * in_front
 
 
-def minimum_flops(name: str, parts: Parts) -> float:
-    """Per image, or pair, of the step."""
+def minimum_flops(name: str, parts: Parts, encoded: float = 2) -> float:
+    """Per image, or group, of the step.
+
+    Args:
+        encoded: images that a mixer encodes for each image of the batch.
+    """
     training: Any = parts.training
     if name.startswith("generator"):
         generator = training.generator
@@ -96,18 +105,20 @@ def minimum_flops(name: str, parts: Parts) -> float:
         encode = _forward(generator.network.encoder, *image)
         decode = _forward(generator.network.decoder, *features)
         judge = _forward(generator.discriminator, *image)
-        learns = 2 * (3 * encode - _first_convolution(generator.network.encoder, *image)) + 3 * 3 * decode
+        images = images_of(generator.mask)
+        learns = images * (3 * encode - _first_convolution(generator.network.encoder, *image))
+        learns += (images + 1) * 3 * decode
         passes_on = 2 * judge
         discriminator = 2 * (3 * judge - _first_convolution(generator.discriminator, *image))
         return learns + passes_on + discriminator
     image = parts.views.subset.images.shape[1:]
     model = training.model
     least = 3 * _forward(model, *image) - _first_convolution(model, *image)
-    if name == "classifier, mixing":
+    if name.startswith("classifier, mixing"):
         network = training.mixer.generator
         enlarged = (3, network.image_size, network.image_size)
         features = network.encode(torch.zeros(1, *enlarged)).shape[1:]
-        least += 2 * _forward(network.encoder, *enlarged) + _forward(network.decoder, *features)
+        least += encoded * _forward(network.encoder, *enlarged) + _forward(network.decoder, *features)
     return least
 
 
@@ -136,12 +147,21 @@ def work(name: str, folder: Path) -> dict[str, float]:
     role, size, overrides = STEPS[name]
     machine = Machine.choose("cpu", "fp32")
     parts = with_segments(parts_of(role, machine, folder, *overrides), machine)
-    batches = [batch_of(parts, images) for images in (COUNTED, COUNTED + 1)]
-    fewer, more = (flops(lambda batch=batch: parts.training.step(batch)) for batch in batches)  # type: ignore[misc]
-    return {
-        "gflop": round((fewer + (size - COUNTED) * (more - fewer)) / 1e9, 1),
-        "minimum_gflop": round(size * minimum_flops(name, parts) / 1e9, 1),
-    }
+    training: Any = parts.training
+    if name != "classifier, mixing 4 images":
+        batches = [batch_of(parts, images) for images in (COUNTED, COUNTED + 1)]
+        fewer, more = (flops(lambda batch=batch: training.step(batch)) for batch in batches)  # type: ignore[misc]
+        return _rounded(fewer + (size - COUNTED) * (more - fewer), size * minimum_flops(name, parts))
+    # How many different partners a batch has does not grow with its size: it is counted as large as it is.
+    partners, drawn, batch = training.mixer.partners, [], batch_of(parts, size)
+    index = partners.index
+    with mock.patch.object(partners, "index", lambda *asked: drawn.append(index(*asked)) or drawn[0]):
+        counted = flops(lambda: training.step(batch))
+    return _rounded(counted, size * minimum_flops(name, parts, 1 + len(drawn[0].unique()) / size))
+
+
+def _rounded(counted: float, least: float) -> dict[str, float]:
+    return {"gflop": round(counted / 1e9, 1), "minimum_gflop": round(least / 1e9, 1)}
 
 
 def product_step(parts: Parts, machine: Machine) -> Callable[[], None]:
@@ -167,10 +187,15 @@ def step_milliseconds(parts: Parts, machine: Machine, repeats: int) -> float:
 
 
 def bare_step(name: str, parts: Parts, machine: Machine) -> Callable[[], None]:
-    first, partner = (batch_of(parts, STEPS[name][1]) for _ in range(2))
+    training: Any = parts.training
+    size = STEPS[name][1]
+    images = images_of(
+        training.generator.mask if name.startswith("generator") else getattr(training.mixer, "mask", None)
+    )
+    first, partner = batch_of(parts, size), batch_of(parts, (images - 1) * size)
     if name.startswith("generator"):
         return generator_step(parts, first, partner, machine)
-    return classifier_step(parts, first, partner if name == "classifier, mixing" else None, machine)
+    return classifier_step(parts, first, partner if "mixing" in name else None, machine)
 
 
 def times(name: str, folder: Path, machine: Machine, plain: Machine, rounds: int) -> dict[str, float]:

@@ -131,5 +131,6 @@ class Mask(Protocol):
         ...
 
     def __call__(self, first: Batch, partner: Batch, size: int, rng: RandomStream) -> Tensor:
-        """The weight of the first image, `[B, 1, size, size]` float32 in [0, 1]."""
+        """The weight of the first image, `[B, 1, size, size]` float32 in [0, 1]; of a mask for N > 2 images, which
+        gets N - 1 partners of each, the shares `[B, N, size, size]`. See `chimeramix.shares`."""
         ...

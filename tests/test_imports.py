@@ -20,7 +20,7 @@ else:
 PACKAGE = Path(chimeramix.__file__).parent
 ROOT = PACKAGE.parent
 
-LEAVES = {"types", "errors", "files", "streams", "machine", "optimize", "terminal"}
+LEAVES = {"types", "errors", "files", "streams", "shares", "machine", "optimize", "terminal"}
 ROOT_FILES = LEAVES | {"", "__main__", "app", "cli", "console"}
 PARTS = {"data", "augment", "mixing", "masks", "generators", "models", "losses"}
 TRAINING = {"training"}

@@ -82,6 +82,9 @@ class SameClassPartners:
     With `include_self` an image may be its own partner, with probability 1 / (samples of the class), as in the
     published code; the paper speaks of a pair of images of one class and leaves it open.
 
+    Several partners of a sample are drawn independently of each other with `include_self`; without it, they and the
+    sample are different images.
+
     Args:
         views: makes the partner's view.
         rng: draws the partners.
@@ -98,33 +101,77 @@ class SameClassPartners:
         self._count = labels.bincount(minlength=views.subset.num_classes)
         self._start = self._count.cumsum(0) - self._count
         self._has_every_class = bool((self._count > 0).all())
+        self._largest = int(self._count.max())
         self._place = torch.empty_like(self._members)  # position of a sample among the members of its class
         self._place[self._members] = (
             torch.arange(len(labels), device=labels.device) - self._start[labels[self._members]]
         )
 
-    def check(self, include_self: bool) -> None:
-        """Raises `ValueError` where a class has fewer than two images, unless an image may be its own partner."""
-        if not include_self and bool((self._count[self.views.subset.labels] < 2).any()):
+    def check(self, include_self: bool, images: int = 2) -> None:
+        """Raises `ValueError` where a class has fewer than two images, unless an image may be its own partner; or, of
+        more than two that are mixed, fewer than these."""
+        present = self._count[self.views.subset.labels]
+        if images > 2 and int(present.min()) < images:
+            label = int(self.views.subset.labels[present.argmin()])
+            raise ValueError(
+                f"mask.images={images} needs {images} images of each class, but class {label} has only "
+                f"{int(present.min())} to train on: set mask.images={max(int(present.min()), 2)}, raise "
+                "max_labels_per_class, or hold out fewer with validation"
+            )
+        if not include_self and bool((present < 2).any()):
             raise ValueError("include_self=false needs at least two samples in every class")
 
-    def index(self, batch: Batch, include_self: bool) -> Tensor:
-        """`[B]` int64 positions in the subset. `ValueError` without `include_self` for a batch from elsewhere."""
+    def index(self, batch: Batch, include_self: bool, count: int = 1) -> Tensor:
+        """`[B]` int64 positions in the subset; of `count` partners `[count * B]`, all first ones, then all second ones.
+
+        `ValueError` without `include_self` for a batch from elsewhere."""
         if batch.labels.is_floating_point():
             raise ValueError("partners of the same class need class numbers as labels, not soft labels")
-        count, start = self._count[batch.labels], self._start[batch.labels]
+        members, start = self._count[batch.labels], self._start[batch.labels]
         # For a batch of the subset this is known, so that the host does not wait for the device.
-        if batch.index is None and not self._has_every_class and bool((count == 0).any()):
-            missing = batch.labels[count == 0].unique().tolist()
+        if batch.index is None and not self._has_every_class and bool((members == 0).any()):
+            missing = batch.labels[members == 0].unique().tolist()
             raise ValueError(f"the subset has no image of these classes to mix with: {missing}")
-        draw = self._rng.uniform(len(batch))
         if include_self:
-            return self._members[start + (draw * count).long().clamp(max=count - 1)]
+            draw = self._rng.uniform(count, len(batch))
+            return self._members[start + (draw * members).long().clamp(max=members - 1)].flatten()
         if batch.index is None:
             raise ValueError("include_self=false needs the batch's positions in the subset")
-        # One of the count - 1 others: count on from the sample itself, round the class.
-        step = 1 + (draw * (count - 1)).long().clamp(max=count - 2)
-        return self._members[start + (self._place[batch.index] + step) % count]
+        # Some of the other members: count on from the sample itself, round the class.
+        steps = 1 + self._different(members - 1, count)
+        return self._members[start + (self._place[batch.index] + steps) % members].flatten()
 
-    def __call__(self, batch: Batch, include_self: bool) -> Batch:
-        return self.views(self.index(batch, include_self))
+    def _different(self, high: Tensor, count: int) -> Tensor:
+        """`[count, B]` int64, different numbers in 0..high-1 for each of the B elements of `high`, which are at least
+        `count`."""
+        if count == 1:
+            return (self._rng.uniform(1, len(high)) * high).long().clamp(max=high - 1)
+        # The largest of as many random keys as there are numbers.
+        keys = self._rng.uniform(len(high), self._largest)
+        absent = torch.arange(self._largest, device=keys.device) >= high[:, None]
+        return keys.masked_fill(absent, -1).topk(count).indices.T
+
+    def __call__(self, batch: Batch, include_self: bool, count: int = 1) -> Batch:
+        return self.views(self.index(batch, include_self, count))
+
+    def shared(self, batch: Batch, include_self: bool, count: int) -> tuple[Batch, Tensor | None]:
+        """Views of the partners, one of each image however often it was drawn for the batch: those who draw the same
+        image share its augmentation, and whoever encodes views does it once for each.
+
+        Returns:
+            V views, and which of them each partner is, `[count * B]` int64 in the order of `index`; None where they are
+            the partners themselves.
+        """
+        index = self.index(batch, include_self, count)
+        if _may_look(index):
+            drawn, where = index.unique(return_inverse=True)
+            return self.views(drawn), where
+        # Elsewhere, asking which ones were drawn would wait for the device: the whole subset, if that is no more.
+        if len(self.views.subset) <= len(index):
+            return self.views(torch.arange(len(self.views.subset), device=index.device)), index
+        return self.views(index), None
+
+
+def _may_look(values: Tensor) -> bool:
+    """Whether reading the tensor's values needs no host synchronisation."""
+    return values.device.type == "cpu"

@@ -99,7 +99,7 @@ def evaluate(folder: Path, options: Options) -> None:
         **{section: {name: tables.record(row) for name, row in rows.items()} for section, rows in sections.items()},
         "torch_fidelity": version,
         "machine": machine.record(),
-        **environment(),
+        "environment": environment(),
     }
     place = nearest(pixels(images.compositions.images), pixels(images.training))[1]
     title = f"{record.result['dataset']}, {record.result['method'] or 'generator'}"

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from chimeramix.errors import RunFailure, UserError, one_line
+from chimeramix.evaluate.options import EXTRACTOR as DEFAULT
 
-DEFAULT = "inception-v3-compat"
 _PLAIN = (DEFAULT, "vgg16")  # their weights are tensors and nothing else
 _METRICS = ("kid", "fid", "prc")
 _BATCH = 64

@@ -21,7 +21,6 @@ from chimeramix.mixing import GLICO, ChimeraMix, Mixer, SuperMix
 from chimeramix.runs import build
 from chimeramix.runs.drawn import read_drawn
 from chimeramix.streams import RunStreams
-from chimeramix.types import Batch
 
 _BATCH = 64
 
@@ -51,7 +50,7 @@ def training_images(config: Config, folder: Path) -> TrainingImages:
         raise UserError(
             f"{folder / 'split.json'} has other labels than the data set has now: it is not the one of the run"
         )
-    return TrainingImages(source, part, indices, config.split_seed, part.read(indices), labels, held_out)
+    return TrainingImages(source, part, indices, config.split_seed, labels, held_out)
 
 
 def unseen_images(data: TrainingImages, config: Config, count: int, seed: int) -> Tensor:
@@ -157,9 +156,9 @@ class Composer:
         augment: Augment = build.part(config, "augment")
         self._augmented = Views(subset, augment, self._normalize, streams["augment"])
         self.mixer: Mixer = build.mixer(config, self._views, streams, len(data.classes), network)
-        self._partners = _Noted(getattr(self.mixer, "partners", None))
-        if self._partners.inner is not None:
-            self.mixer.partners = self._partners
+        self._drawn: list[Tensor] = []
+        if self.mixer.partners is not None:
+            self._note(self.mixer.partners)
         self._order = streams["order"]
 
     def compose(self, count: int) -> Compositions:
@@ -167,15 +166,25 @@ class Composer:
         images, sources = [], []
         with torch.no_grad():
             for index in self._positions(count).split(_BATCH):
-                self._partners.found.clear()
+                self._drawn.clear()
                 batch = self._views(index)
                 mixed, _ = self.mixer.mix(batch)
                 images.append(self.pixels(mixed))
-                partners = torch.cat(self._partners.found) if self._partners.found else index[:0]
+                partners = torch.cat(self._drawn) if self._drawn else index[:0]
                 # Several partners of each stand one after another: all first ones, then all second ones.
                 sources.append(torch.cat([index[None], partners.view(-1, len(index))]).T.cpu())
-        known = self._partners.inner is not None and sources[0].shape[1] > 1
-        return Compositions(torch.cat(images), torch.cat(sources) if known else None)
+        return Compositions(torch.cat(images), torch.cat(sources) if self._drawn else None)
+
+    def _note(self, partners: Any) -> None:
+        """Keeps an account of what these partners draw, whichever of their methods the mixer calls."""
+        draw = partners.index
+
+        def index(*arguments: Any, **keywords: Any) -> Tensor:
+            drawn: Tensor = draw(*arguments, **keywords)
+            self._drawn.append(drawn)
+            return drawn
+
+        partners.index = index
 
     def augmented(self, count: int) -> Tensor:
         """Training images as the run's `augment` changes them, `[count, 3, S, S]` uint8."""
@@ -194,28 +203,6 @@ class Composer:
         number = len(self._views.subset)
         rounds = [self._order.permutation(number) for _ in range(-(-count // number))]
         return torch.cat(rounds)[:count]
-
-
-class _Noted:
-    """Partners, whose positions are noted."""
-
-    def __init__(self, inner: Any) -> None:
-        self.inner = inner
-        self.found: list[Tensor] = []
-
-    def index(self, *arguments: Any, **keywords: Any) -> Tensor:
-        found: Tensor = self.inner.index(*arguments, **keywords)
-        self.found.append(found)
-        return found
-
-    def __call__(self, *arguments: Any, **keywords: Any) -> Batch:
-        batch: Batch = self.inner(*arguments, **keywords)
-        assert batch.index is not None
-        self.found.append(batch.index)
-        return batch
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.inner, name)
 
 
 def _as_it_is(images: Tensor, segments: Tensor | None, rng: object) -> tuple[Tensor, Tensor | None]:

@@ -85,8 +85,8 @@ class Generator(ABC):
 
     @abstractmethod
     def step(self, first: Batch, partner: Batch | None, rng: RandomStream) -> dict[str, Tensor]:
-        """The device's part of a step on B images, and their partners where `needs_partners`; returns the losses,
-        unweighted, as scalars on the device."""
+        """The device's part of a step on B images, and their partners where `needs_partners`: one of each image, or as
+        many as the mask takes (`chimeramix.shares`). Returns the losses, unweighted, as scalars on the device."""
 
     @abstractmethod
     def advance(self) -> None:

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from chimeramix.generators.padding import ReflectionPad2d
+from chimeramix.shares import combine
 
 
 class Encoder(nn.Sequential):
@@ -85,7 +86,7 @@ class ResidualBlock(nn.Module):
 
 
 class ChimeraNetwork(nn.Module):
-    """Encoder and decoder, between which the features of two images can be mixed.
+    """Encoder and decoder, between which the features of two or more images can be mixed.
 
     Args:
         features: channels at full resolution; the mixed features have 4 times as many.
@@ -147,6 +148,12 @@ class ChimeraNetwork(nn.Module):
         if mask.shape not in ((batch, 1, height, width), (1, 1, height, width)):
             raise ValueError(f"mask must be {[batch, 1, height, width]}, got {list(mask.shape)}")
         return torch.lerp(second, first, mask.to(first.dtype))
+
+    @staticmethod
+    def combine(features: Tensor, mask: Tensor) -> Tensor:
+        """The same of feature maps `[N * B, C, h, w]` under a mask for two or more images; see
+        `chimeramix.shares.combine`."""
+        return combine(features, mask)
 
     def forward(self, images: Tensor) -> Tensor:
         """Reconstructions `[B, 3, H, W]` in (-1, 1) of images `[B, 3, H, W]`."""

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from chimeramix.masks.assignment import Assignment, Rule, mask_of
 from chimeramix.streams import RandomStream
 from chimeramix.types import Batch
 
@@ -55,27 +56,45 @@ class SegmentMask:
             thin one may fall between the positions of a smaller mask: of crops of photographs, segmented at 64 pixels,
             0.7 % of the masks of 16 positions were empty with `range` and 2.9 % with `one`. `bernoulli` takes each
             with probability 1/2 (the paper's Figure 3).
-        source: whose map: the `partner`'s (published code) or the `first` image's (paper).
+        source: whose map: the `partner`'s (published code; of several partners the first one's), the `first` image's
+            (paper), or that of a `random` one of the images, drawn for each sample.
         scale, sigma, min_size: see `Segmentation`; min_size None takes the scale, as the paper does.
         segment_size: side at which images are segmented; None is the size of the training images, thus 64 while the
             generator trains and 32 while the classifier does for ciFAIR, as in the published code.
+        images: N, of which each superpixel shows one. More than two are after HydraMix (Reinders, Schubert and
+            Rosenhahn 2025), of which the rule was not known here.
+        assign: how each superpixel gets its image: None as `select` says, which is for two images, and of more
+            `uniform`; `uniform` with equal chances; `dirichlet` with chances that are drawn for each sample. See
+            `chimeramix.masks.assignment`.
+        concentration: of these chances; 1 takes all equally often.
     """
 
     def __init__(
         self,
         select: Literal["range", "one", "bernoulli"] = "range",
-        source: Literal["partner", "first"] = "partner",
+        source: Literal["partner", "first", "random"] = "partner",
         scale: float = 60,
         sigma: float = 0.8,
         min_size: int | None = None,
         segment_size: int | None = None,
+        images: int = 2,
+        assign: Rule | None = None,
+        concentration: float = 1.0,
     ) -> None:
         if select not in ("range", "one", "bernoulli"):
             raise ValueError(f"select must be range, one or bernoulli, got {select}")
-        if source not in ("partner", "first"):
-            raise ValueError(f"source must be partner or first, got {source}")
+        if source not in ("partner", "first", "random"):
+            raise ValueError(f"source must be partner, first or random, got {source}")
+        self._assignment = Assignment(images, assign or "uniform", concentration)
+        self._selects = assign is None and images == 2
+        if not self._selects and select != "range":
+            raise ValueError(
+                f"select={select} says which superpixels of two images show the first: it has no effect with "
+                f"images={images} and assign={self._assignment.rule}"
+            )
         self.select = select
         self.source = source
+        self.images = images
         min_size = int(scale) if min_size is None else min_size
         self.segmentation = Segmentation(scale, sigma, min_size, segment_size)
 
@@ -83,14 +102,30 @@ class SegmentMask:
         """Every size is possible."""
 
     def __call__(self, first: Batch, partner: Batch, size: int, rng: RandomStream) -> Tensor:
-        """Binary mask `[B, 1, size, size]` float32. Raises `ValueError` for batches without segments."""
-        segments = (partner if self.source == "partner" else first).segments
-        if segments is None:
-            raise ValueError(f"the {self.source} batch has no segments")
-        segments = segments.long()
-        selected = self._select(segments, rng)
+        """Binary mask float32: `[B, 1, size, size]` for two images, `[B, N, size, size]` for more. Raises `ValueError`
+        for batches without segments."""
+        segments = self._source(first, partner, rng).long()
         small = F.interpolate(segments[:, None].float(), size=(size, size), mode="nearest").long()
-        return selected.gather(1, small.flatten(1)).view_as(small).float()
+        if self._selects:
+            return self._select(segments, rng).gather(1, small.flatten(1)).view_as(small).float()
+        owner = self._assignment.draw(rng, len(first), self._most_segments(segments.shape[-1]))
+        return mask_of(owner.gather(1, small.flatten(1)).view_as(small)[:, 0], self.images)
+
+    def _source(self, first: Batch, partner: Batch, rng: RandomStream) -> Tensor:
+        """`[B, H, W]`: the maps whose superpixels are used."""
+        for name, batch in (("first", first), ("partner", partner)):
+            if batch.segments is None and self.source in (name, "random"):
+                raise ValueError(f"the {name} batch has no segments")
+        if self.source == "first":
+            assert first.segments is not None
+            return first.segments
+        assert partner.segments is not None
+        if self.source == "partner":
+            return partner.segments[: len(first)]
+        assert first.segments is not None
+        number = rng.integers(self.images, len(first))
+        place = number * len(first) + torch.arange(len(first), device=number.device)
+        return torch.cat([first.segments, partner.segments])[place]
 
     def _select(self, segments: Tensor, rng: RandomStream) -> Tensor:
         """`[B, L]` bool: which labels are selected, L an upper bound of the number of labels."""

@@ -1,6 +1,8 @@
 """ChimeraMix (Reinders et al. 2022): compositions of same-class images, in feature space or in pixels.
 
-The label never changes, because both images are of one class.
+The label never changes, because all images are of one class. A mask for more than two images composes as many, after
+HydraMix (Reinders, Schubert and Rosenhahn 2025). Then the partners of a batch share views: an image that is a partner
+of several samples, or several partners of one, is augmented once, and encoded once.
 """
 
 from pathlib import Path
@@ -11,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from chimeramix.mixing.base import Mixer
+from chimeramix.shares import combine, images_of
 from chimeramix.streams import RandomStream
 from chimeramix.types import Batch, Mask
 
@@ -18,11 +21,13 @@ from chimeramix.types import Batch, Mask
 class Partners(Protocol):
     """Draws same-class partners; see `chimeramix.data.views.SameClassPartners`."""
 
-    def check(self, include_self: bool) -> None: ...
+    def check(self, include_self: bool, images: int = 2) -> None: ...
 
-    def index(self, batch: Batch, include_self: bool) -> Tensor: ...
+    def index(self, batch: Batch, include_self: bool, count: int = 1) -> Tensor: ...
 
-    def __call__(self, batch: Batch, include_self: bool) -> Batch: ...
+    def __call__(self, batch: Batch, include_self: bool, count: int = 1) -> Batch: ...
+
+    def shared(self, batch: Batch, include_self: bool, count: int) -> tuple[Batch, Tensor | None]: ...
 
 
 class FeatureGenerator(Protocol):
@@ -32,12 +37,41 @@ class FeatureGenerator(Protocol):
 
     def encode(self, images: Tensor) -> Tensor: ...
 
-    def mix(self, first: Tensor, second: Tensor, mask: Tensor) -> Tensor: ...
+    def combine(self, features: Tensor, mask: Tensor) -> Tensor: ...
 
     def decode(self, features: Tensor) -> Tensor: ...
 
 
-class ChimeraMix(Mixer):
+class _WithinClasses(Mixer):
+    """What both mixers of this module have in common: partners of each image's class, and a mask."""
+
+    def __init__(
+        self,
+        num_classes: int,
+        partners: Partners,
+        mask: Mask,
+        probability: float,
+        include_self: bool,
+        rng: RandomStream | torch.Generator | int | None,
+    ) -> None:
+        super().__init__(num_classes, probability, rng)
+        self._images = images_of(mask)
+        if self._images == 2:
+            partners.check(include_self)
+        else:
+            partners.check(include_self, self._images)
+        self.partners = partners
+        self.include_self = include_self
+        self.mask = mask
+
+    def draw_partners(self, batch: Batch) -> tuple[Batch, Tensor | None]:
+        """Views of the partners, and which of them each partner is: `[(N - 1) * B]`, or None for their own order."""
+        if self._images == 2:
+            return self.partners(batch, self.include_self), None
+        return self.partners.shared(batch, self.include_self, self._images - 1)
+
+
+class ChimeraMix(_WithinClasses):
     """Replaces a batch by what the generator decodes from masked mixtures of features (paper 3.1, Equation 1).
 
     Images are enlarged to the generator's size, encoded, mixed with their partners' features, decoded and reduced
@@ -47,7 +81,7 @@ class ChimeraMix(Mixer):
         num_classes: K.
         generator: frozen, on the images' device.
         partners: draws the same-class partners.
-        mask: weight of the first image's features.
+        mask: weight of the first image's features, or shares of those of more images.
         probability: share of replaced batches (the paper's 0.5).
         include_self: whether an image may be its own partner (published code).
         resize: `matched` enlarges as the generator's training images were (bilinear without aligned corners);
@@ -65,15 +99,11 @@ class ChimeraMix(Mixer):
         resize: Literal["matched", "official"] = "matched",
         rng: RandomStream | torch.Generator | int | None = None,
     ) -> None:
-        super().__init__(num_classes, probability, rng)
+        super().__init__(num_classes, partners, mask, probability, include_self, rng)
         if resize not in ("matched", "official"):
             raise ValueError(f"resize must be matched or official, got {resize}")
         self.check_generator(generator)
         self.generator = generator
-        partners.check(include_self)
-        self.partners = partners
-        self.include_self = include_self
-        self.mask = mask
         self.align_corners = resize == "official"
 
     @classmethod
@@ -118,12 +148,16 @@ class ChimeraMix(Mixer):
 
     @torch.no_grad()
     def compose(self, batch: Batch, rng: RandomStream) -> tuple[Tensor, Tensor]:
-        partner = self.partners(batch, self.include_self)
+        partner, which = self.draw_partners(batch)
         size = batch.images.shape[-1]
-        both = self._resize(torch.cat([batch.images, partner.images]), self.generator.image_size)
-        first, second = self.generator.encode(both).chunk(2)
-        mask = self.mask(batch, partner, first.shape[-1], rng)
-        images = self.generator.decode(self.generator.mix(first, second, mask))
+        views = self._resize(torch.cat([batch.images, partner.images]), self.generator.image_size)
+        features = self.generator.encode(views)
+        if which is not None:
+            own = torch.arange(len(batch), device=which.device)
+            features = features[torch.cat([own, len(batch) + which])]
+            partner = _rows(partner, which)
+        mask = self.mask(batch, partner, features.shape[-1], rng)
+        images = self.generator.decode(self.generator.combine(features, mask))
         return self._resize(images, size).to(batch.images.dtype), self.targets(batch.labels)
 
     def _resize(self, images: Tensor, size: int) -> Tensor:
@@ -132,7 +166,7 @@ class ChimeraMix(Mixer):
         return F.interpolate(images, size=(size, size), mode="bilinear", align_corners=self.align_corners)
 
 
-class DirectMix(Mixer):
+class DirectMix(_WithinClasses):
     """The same composition of pixels instead of features, without a generator (the ablation of Table 3, there called
     GridMix and SegMix; Baek et al.'s GridMix is another method).
 
@@ -152,28 +186,32 @@ class DirectMix(Mixer):
         direct_size: int | None = None,
         rng: RandomStream | torch.Generator | int | None = None,
     ) -> None:
-        super().__init__(num_classes, probability, rng)
+        super().__init__(num_classes, partners, mask, probability, include_self, rng)
         if direct_size is not None and direct_size < 1:
             raise ValueError(f"direct_size must be at least 1, got {direct_size}")
-        partners.check(include_self)
-        self.partners = partners
-        self.include_self = include_self
-        self.mask = mask
         self.direct_size = direct_size
 
     def check(self, image_size: int) -> None:
         self.mask.check(self.direct_size or image_size)
 
     def compose(self, batch: Batch, rng: RandomStream) -> tuple[Tensor, Tensor]:
-        partner = self.partners(batch, self.include_self)
+        partner, which = self.draw_partners(batch)
+        if which is not None:
+            partner = _rows(partner, which)
         size = batch.images.shape[-1]
         blend = self.direct_size or size
-        first, second = self._resize(batch.images, blend), self._resize(partner.images, blend)
+        images = torch.cat([self._resize(batch.images, blend), self._resize(partner.images, blend)])
         mask = self.mask(batch, partner, blend, rng)
-        return self._resize(torch.lerp(second, first, mask.to(first.dtype)), size), self.targets(batch.labels)
+        return self._resize(combine(images, mask), size), self.targets(batch.labels)
 
     @staticmethod
     def _resize(images: Tensor, size: int) -> Tensor:
         if images.shape[-1] == size:
             return images
         return F.interpolate(images, size=(size, size), mode="bilinear", align_corners=True)
+
+
+def _rows(batch: Batch, rows: Tensor) -> Batch:
+    """The views at these rows."""
+    index, segments = (None if value is None else value[rows] for value in (batch.index, batch.segments))
+    return Batch(batch.images[rows], batch.labels[rows], index, segments)

@@ -27,6 +27,12 @@ log = logging.getLogger(__name__)
 
 METRICS = ("accuracy", "top5", "macro_accuracy", "accuracy_median")
 
+
+def epochs_of(metric: str) -> str:
+    """Which epochs a metric is of, for captions."""
+    return "last epochs" if metric == "accuracy_median" else "last epoch"
+
+
 _POLICIES = {"autoaugment": "AutoAugment", "trivialaugment": "TrivialAugment"}
 
 

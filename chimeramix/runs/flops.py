@@ -23,6 +23,7 @@ from chimeramix.machine import Machine
 from chimeramix.runs import build
 from chimeramix.runs.assembly import Parts, Run
 from chimeramix.runs.tryout import unseen
+from chimeramix.shares import images_of
 from chimeramix.streams import RandomStream
 from chimeramix.training.classifier import ClassifierTraining
 from chimeramix.types import Batch, Subset
@@ -91,8 +92,12 @@ def generator_flops(config: Config, num_classes: int, images: int) -> int | None
             generator.prepare(Machine(_META), 1)
             segments = torch.zeros(_PAIR, size, size, dtype=torch.int64)
             batch = Batch(torch.zeros(_PAIR, 3, size, size), labels, labels, segments)
+            several = images_of(generator.mask) - 1
+            partners = Batch(
+                batch.images.repeat(several, 1, 1, 1), labels.repeat(several), None, segments.repeat(several, 1, 1)
+            )
             with _counter() as counter:
-                generator.step(batch, batch if generator.needs_partners else None, rng)
+                generator.step(batch, partners if generator.needs_partners else None, rng)
             return int(counter.get_total_flops()) * images // _PAIR
     except Exception as error:
         log.debug("the operations of the generator can't be counted: %s", error)

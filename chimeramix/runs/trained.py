@@ -85,8 +85,11 @@ def support(
     mask = build.mask_of(config.generator)
     if mask is None:
         raise UserError(f"{path} holds a generator without a mask: not one of ChimeraMix")
-    if config.generator["mask"].get("source") == "first":
-        raise UserError(f"{path}: mask.source=first needs superpixels of images that only a run of this package knows")
+    source = config.generator["mask"].get("source")
+    if source in ("first", "random"):
+        raise UserError(
+            f"{path}: mask.source={source} needs superpixels of images that only a run of this package knows"
+        )
     num_classes = int(labels.max()) + 1
     device = torch.device(device)
     seed = torch.initial_seed() if rng is None else rng

@@ -10,6 +10,7 @@ from chimeramix.data.loader import EpochLoader
 from chimeramix.data.views import SameClassPartners, Views
 from chimeramix.generators import Generator
 from chimeramix.machine import Machine
+from chimeramix.shares import images_of
 from chimeramix.streams import RandomStream, RunStreams
 from chimeramix.training.pictures import draw_columns, picture_path
 from chimeramix.types import Batch
@@ -42,10 +43,11 @@ class GeneratorTraining:
         self.epochs = generator.epochs
         self.loader = EpochLoader(views, generator.batch_size, repeats, streams["order"])
         self._views = views
+        self._images = images_of(generator.mask)
         self._partners: SameClassPartners | None = None
         if generator.needs_partners:
             self._partners = SameClassPartners(views, streams["partners"])
-            self._partners.check(generator.include_self)
+            self._partners.check(generator.include_self, self._images)
         self._rng = streams["mixing"]
         self._machine = machine
         self._folder = folder
@@ -58,7 +60,9 @@ class GeneratorTraining:
         return self.generator.learning_rate
 
     def step(self, batch: Batch) -> dict[str, Tensor]:
-        partner = None if self._partners is None else self._partners(batch, self.generator.include_self)
+        partner = None
+        if self._partners is not None:
+            partner = self._partners(batch, self.generator.include_self, self._images - 1)
         return self.generator.step(batch, partner, self._rng)
 
     def advance(self, samples: int) -> None:
@@ -71,17 +75,18 @@ class GeneratorTraining:
         return {}
 
     def _draw(self, path: Path, title: str) -> None:
-        """Pictures the same pairs and masks each time, drawn from a stream apart: pictures change no training."""
+        """Pictures the same pairs, or groups, and masks each time, drawn from a stream apart: pictures change no
+        training."""
         rng = RandomStream(0, self._machine.device)
         labels = self._views.subset.labels
         order = torch.argsort(rng.uniform(len(labels)))
-        # A pair of different images where a class has two: the first image of each of the first classes and the next.
-        firsts, partners = [], []
+        # Different images where a class has enough: the first image of each of the first classes and the next.
+        groups = []
         for label in labels[labels >= 0].unique()[:_PREVIEW_PAIRS].tolist():
             members = order[labels[order] == label]
-            firsts.append(members[0])
-            partners.append(members[min(1, len(members) - 1)])
-        first, partner = (self._views.plain(torch.stack(index)) for index in (firsts, partners))
+            groups.append(members[torch.arange(self._images).clamp(max=len(members) - 1)])
+        firsts, *partners = torch.stack(groups, 1)
+        first, partner = (self._views.plain(index) for index in (firsts, torch.cat(partners)))
         columns = self.generator.preview(first, partner, rng)
         denormalize = self._views.normalize.inverse
         draw_columns({name: denormalize(images) for name, images in columns.items()}, path, title)

@@ -11,6 +11,7 @@ from scipy.stats import chisquare
 from torchvision import transforms
 
 from chimeramix.augment.flip_crop import FlipCrop
+from chimeramix.data import views as views_module
 from chimeramix.data.views import Normalize, SameClassPartners, Views
 from chimeramix.streams import RandomStream
 from chimeramix.types import Batch, Subset
@@ -135,3 +136,72 @@ def test_no_partner_is_made_up() -> None:
         partners(Batch(torch.zeros(3, 3, 8, 8), torch.tensor([2, 1, 1])), include_self=True)
     with pytest.raises(ValueError, match="need class numbers as labels, not soft labels"):
         partners(Batch(torch.zeros(2, 3, 8, 8), torch.tensor([[0.5, 0, 0.5], [1, 0, 0]])), include_self=True)
+
+
+@pytest.mark.parametrize("include_self", [True, False])
+def test_one_partner_is_drawn_as_ever(include_self: bool) -> None:
+    """The draws, written out image by image: runs with two images keep their numbers."""
+    index = torch.arange(12).repeat(5)
+    drawn = SameClassPartners(views_of(), RandomStream(7)).index(positions(index), include_self)
+    uniform = RandomStream(7).uniform(60)
+    for image, draw, partner in zip(index.tolist(), uniform.tolist(), drawn.tolist(), strict=True):
+        members = [other for other in range(12) if LABELS[other] == LABELS[image]]
+        if include_self:
+            assert partner == members[int(draw * len(members))]
+        else:
+            step = 1 + int(draw * (len(members) - 1))
+            assert partner == members[(members.index(image) + step) % len(members)]
+
+
+def test_several_partners_are_different_images() -> None:
+    """Without `include_self` the two partners of an image of a class of 4 are one of 6 ordered pairs of the others,
+    each as often; of a class of 3 they are always the other two."""
+    partners = SameClassPartners(views_of(), RandomStream(0))
+    members = [1, 4, 7, 11]
+    for image in members:
+        drawn = partners.index(positions(torch.full((3000,), image)), False, 2).view(2, -1).T.tolist()
+        pairs = [[a, b] for a in members for b in members if len({a, b, image}) == 3]
+        assert chisquare([drawn.count(pair) for pair in pairs]).pvalue > 0.001
+        assert all(pair in pairs for pair in drawn)
+    drawn = partners.index(positions(torch.tensor([2, 5, 8])), False, 2).view(2, -1)
+    assert drawn.sort(0).values.T.tolist() == [[5, 8], [2, 8], [2, 5]]
+
+
+def test_several_partners_with_include_self_are_independent() -> None:
+    partners = SameClassPartners(views_of(), RandomStream(0))
+    drawn = partners.index(positions(torch.full((4000,), 5)), True, 2).view(2, -1).T.tolist()
+    pairs = [[a, b] for a in (2, 5, 8) for b in (2, 5, 8)]
+    assert chisquare([drawn.count(pair) for pair in pairs]).pvalue > 0.001
+
+
+@pytest.mark.parametrize("include_self", [True, False])
+def test_too_few_images_for_a_group_are_told(include_self: bool) -> None:
+    partners = SameClassPartners(views_of(), RandomStream(0))
+    partners.check(include_self, 3)
+    told = r"mask.images=4 needs 4 images of each class, but class 2 has only 3 .*mask.images=3.*max_labels_per_class"
+    with pytest.raises(ValueError, match=told):
+        partners.check(include_self, 4)
+    partners = SameClassPartners(views_of(torch.tensor([0, 0, 1, 0])), RandomStream(0))
+    with pytest.raises(ValueError, match=r"class 1 has only 1 .*set mask.images=2,"):
+        partners.check(include_self, 3)
+
+
+@pytest.mark.parametrize("looks", [True, False])
+@pytest.mark.parametrize("count", [2, 3, 7])
+def test_partners_share_the_views_of_an_image(count: int, looks: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each image that was drawn has one view, on the CPU no other one has; the images are those of `index`. Where
+    values can't be looked at there are never more views than images or draws."""
+    monkeypatch.setattr(views_module, "_may_look", lambda _: looks)
+    batch = positions(torch.tensor([0, 1, 2, 3]))
+    made, which = SameClassPartners(views_of(padding=3), RandomStream(0)).shared(batch, True, count)
+    index = SameClassPartners(views_of(padding=3), RandomStream(0)).index(batch, True, count)
+    assert made.index is not None
+    assert made.segments is not None
+    if which is None:  # 8 draws of 12 images
+        assert (count, looks) == (2, False)
+        assert torch.equal(made.index, index)
+        return
+    assert torch.equal(made.index[which], index)
+    assert torch.equal(made.labels[which], LABELS[index])
+    assert made.index.tolist() == (sorted(set(index.tolist())) if looks else list(range(12)))
+    torch.testing.assert_close(made.images[:, 0], made.segments.float())  # one crop and flip of both

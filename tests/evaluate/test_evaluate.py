@@ -28,19 +28,35 @@ WORDS = {
     "chimeramix_segmentation": [],
     "chimeramix_grid": [],
     "glico": ["generator.epochs=2", "generator.epoch_labels_per_class=4"],
-    "supermix": ["generator.epochs=1", "generator.epoch_labels_per_class=4", "generator.iterations=2"],
+    "supermix": [
+        "generator.epochs=1",
+        "generator.pool_epochs=1",
+        "generator.epoch_labels_per_class=4",
+        "generator.teacher.width=1",
+        "generator.tolerance=0.9",
+        "generator.iterations=2",
+    ],
 }
 
 
+class Runs(dict[str, Path]):
+    """Folders by experiment, each trained when it is first asked for."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def __missing__(self, name: str) -> Path:
+        self[name] = run("generator", self._folder / name, *WORDS[name], experiment=name)
+        return self[name]
+
+
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Folders by experiment."""
-    folder = tmp_path_factory.mktemp("evaluated")
-    return {name: run("generator", folder / name, *words, experiment=name) for name, words in WORDS.items()}
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
+    return Runs(tmp_path_factory.mktemp("evaluated"))
 
 
 @pytest.fixture
-def folder(runs: dict[str, Path], tmp_path: Path) -> Path:
+def folder(runs: Runs, tmp_path: Path) -> Path:
     """A copy of one, to be evaluated."""
     return shutil.copytree(runs["chimeramix_segmentation"], tmp_path / "generator" / "copied")
 
@@ -107,7 +123,7 @@ def test_without_fidelity_the_other_figures_are_there(folder: Path, capsys: pyte
 
 
 @pytest.mark.parametrize("name", ["glico", "supermix", "chimeramix_grid"])
-def test_other_generators(name: str, runs: dict[str, Path], tmp_path: Path) -> None:
+def test_other_generators(name: str, runs: Runs, tmp_path: Path) -> None:
     record = evaluate(shutil.copytree(runs[name], tmp_path / "generator" / name))
     known = record["distances"]["compositions"]["of_sources"]
     assert (known is None) == (name == "supermix")
@@ -119,7 +135,7 @@ def test_other_generators(name: str, runs: dict[str, Path], tmp_path: Path) -> N
     assert set(record.get("reconstruction", {})) == (expected or set())
 
 
-def test_compositions_name_their_sources(runs: dict[str, Path]) -> None:
+def test_compositions_name_their_sources(runs: Runs) -> None:
     """Under a mask of ones a composition is what its first source's features decode to, under zeros its partner's."""
     composer = composer_of(runs["chimeramix_grid"])
     for share in (1.0, 0.0):
@@ -141,7 +157,7 @@ def _of(folder: Path) -> tuple[Any, Path]:
     return read_generator(folder)[1], folder
 
 
-def test_several_partners_of_an_image_are_all_sources(runs: dict[str, Path]) -> None:
+def test_several_partners_of_an_image_are_all_sources(runs: Runs) -> None:
     """A mixer may ask for the partners of a repeated batch: all first ones, then all second ones."""
     composer = composer_of(runs["chimeramix_grid"])
     mixer = composer.mixer
@@ -158,7 +174,7 @@ def test_several_partners_of_an_image_are_all_sources(runs: dict[str, Path]) -> 
     assert torch.equal(made.sources[:, 1:], asked[0].T)
 
 
-def test_glico_is_evaluated_between_its_codes(runs: dict[str, Path]) -> None:
+def test_glico_is_evaluated_between_its_codes(runs: Runs) -> None:
     composer = composer_of(runs["glico"])
     made = composer.compose(64)
     assert made.sources is not None
@@ -174,14 +190,14 @@ def test_glico_is_evaluated_between_its_codes(runs: dict[str, Path]) -> None:
     assert (alone.images.int() - expected.int()).abs().max() <= 1
 
 
-def test_a_run_without_a_mixer_takes_its_generators_own(runs: dict[str, Path]) -> None:
+def test_a_run_without_a_mixer_takes_its_generators_own(runs: Runs) -> None:
     for name, kind in (("chimeramix_segmentation", "ChimeraMix"), ("glico", "GLICO"), ("supermix", "SuperMix")):
         composer = composer_of(runs[name], mixer={"_target_": "chimeramix.mixing.Identity"})
         assert type(composer.mixer).__name__ == kind
         assert composer.mixer.probability == 1
 
 
-def test_real_images_are_training_images_that_the_generator_has_not_seen(runs: dict[str, Path]) -> None:
+def test_real_images_are_training_images_that_the_generator_has_not_seen(runs: Runs) -> None:
     _, config, _ = read_generator(runs["glico"])
     config.generator["unlabelled"] = 300
     data = training_images(config, runs["glico"])

@@ -14,7 +14,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from chimeramix.errors import RunFailure, UserError
-from chimeramix.evaluate.fidelity import DEFAULT, Extractor, Fidelity, fidelity
+from chimeramix.evaluate.fidelity import Extractor, Fidelity, fidelity
+from chimeramix.evaluate.options import EXTRACTOR as DEFAULT
 from tests.evaluate.extractor import NAME, by_hand
 
 CPU = torch.device("cpu")

@@ -230,7 +230,7 @@ def test_the_superpixels_it_asks_for() -> None:
     ("arguments", "message"),
     [
         ({"select": "two"}, "select must be range, one or bernoulli, got two"),
-        ({"source": "second"}, "source must be partner or first, got second"),
+        ({"source": "second"}, "source must be partner, first or random, got second"),
         ({"scale": 0}, "scale must be positive"),
         ({"sigma": -1}, "sigma not negative"),
         ({"min_size": 0}, "min_size at least 1"),

@@ -37,6 +37,8 @@ def words(role: str, experiment: str, runs: Path, *more: str) -> list[str]:
         generator = {"glico": GLICO, "supermix": SUPERMIX}.get(str(settings.names["generator"]), GENERATOR)
     classifier = SCATTERING if experiment == "scattering" else CLASSIFIER
     own = classifier if role == "classifier" else []
+    if experiment.startswith("several/"):  # groups of four images
+        own = ["max_labels_per_class=4", *own]
     chosen = [*COMMON, f"+experiment={experiment}", *generator, *own, "monitor.pictures_every=0"]
     return [*chosen, f"machine.runs_dir={runs}", *more]
 

@@ -111,7 +111,7 @@ def test_the_steps_of_a_classifier(
     assert len(set(steps)) == 2
 
 
-@pytest.mark.parametrize("experiment", ["chimeramix_segmentation", "glico"])
+@pytest.mark.parametrize("experiment", ["chimeramix_segmentation", "several/segmentation", "glico"])
 def test_the_steps_of_a_generator(experiment: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     steps = counted(GeneratorTraining, monkeypatch)
     folder = run("generator", experiment, tmp_path, "generator.batch_size=7")

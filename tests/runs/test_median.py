@@ -92,7 +92,9 @@ def test_the_report_prints_it_on_request(tmp_path: Path, capsys: pytest.CaptureF
         result["test"]["accuracy_median"] = median
         (folder / "result.json").write_text(json.dumps(result))
     assert main(["report", str(tmp_path), "--metric", "accuracy_median"]) == 0
-    assert "63.00" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "63.00" in printed
+    assert "last epochs, mean" in printed
     assert main(["report", str(tmp_path)]) == 0
     assert "50.00" in capsys.readouterr().out
 

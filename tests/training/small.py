@@ -17,7 +17,7 @@ from chimeramix.training.metrics import EpochMeans
 _CONF = Path(__file__).parents[2] / "conf" / "experiment"
 EPOCHS = 16
 EXPERIMENTS = sorted(str(path.relative_to(_CONF).with_suffix("")) for path in _CONF.rglob("*.yaml"))
-WITH_GENERATOR = ("chimeramix_grid", "chimeramix_segmentation", "glico")
+WITH_GENERATOR = ("chimeramix_grid", "chimeramix_segmentation", "several/grid", "glico")
 NETWORKS = {"model", "averaged", "average", "network", "discriminator", "classifier"}
 
 
