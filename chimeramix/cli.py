@@ -42,7 +42,8 @@ def main(arguments: list[str] | None = None) -> int:
         "--metric",
         choices=METRICS,
         default="accuracy",
-        help="of the test set or the held-out images (default: %(default)s)",
+        help="of the test set or the held-out images; accuracy_median: of the last epochs, of runs with "
+        "evaluation.median_of (default: %(default)s)",
     )
     report.add_argument(
         "--compare",

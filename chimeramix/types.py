@@ -44,14 +44,16 @@ class Subset:
     """The images that training may use, resident on the training device.
 
     Attributes:
-        images: `[N, 3, S, S]` uint8.
+        images: `[N, 3, S, S]` uint8; of whole images `[N, 3, H, W]`, in whose upper left corner each image is.
         labels: `[N]` int64; -1 for images without labels, which stand at the end.
         num_classes: K.
+        sizes: `[N, 2]` int64, heights and widths of whole images; None for squares, which fill `images`.
     """
 
     images: Tensor
     labels: Tensor
     num_classes: int
+    sizes: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.images)
@@ -60,11 +62,15 @@ class Subset:
         return Subset(torch.cat([self.images, other.images]), torch.cat([self.labels, other.labels]), self.num_classes)
 
     def to(self, device: torch.device) -> "Subset":
-        return Subset(self.images.to(device), self.labels.to(device), self.num_classes)
+        sizes = None if self.sizes is None else self.sizes.to(device)
+        return Subset(self.images.to(device), self.labels.to(device), self.num_classes, sizes)
 
 
 class LabelledImages(Protocol):
-    """One part (training or test) of a data set: labels at once, pixels when asked for."""
+    """One part (training or test) of a data set: labels at once, pixels when asked for.
+
+    A part whose images are no squares may also give them uncut; see `chimeramix.data.whole_images`.
+    """
 
     classes: tuple[str, ...]
     """Names of the K classes; the label is the position in this tuple."""

@@ -63,6 +63,9 @@ class Recipe:
     segment_scale: float = MISSING  # of Felzenszwalb's superpixels
     cutout_size: int = MISSING  # side of Cutout's square in pixels
     autoaugment: str = MISSING  # policy of AutoAugment: cifar10 or imagenet
+    crop_scale: float = 0.08  # smallest share of the area in a random resized crop
+    nesterov: bool = True  # in SGD's momentum
+    median_of: int | None = None  # last epochs; see `EvaluationConfig`
     generator: GeneratorRecipe = field(default_factory=GeneratorRecipe)
 
 
@@ -131,6 +134,9 @@ class EvaluationConfig:
     # plain; flip: the image and its mirror image; flip_shift: both, and both shifted by S // 16 pixels along two
     # diagonals. Of several views the probabilities are averaged.
     views: str = key("plain", choices=("plain", "flip", "flip_shift"))
+    # evaluates the last k epochs and records the median of their accuracies beside the result, which stays the last
+    # epoch's; of fewer epochs all; null: not
+    median_of: int | None = key(None, optional=True, least=1)
 
 
 @dataclass

@@ -39,6 +39,7 @@ FIRST_TARGETS = {
 """The `_target_` under which a part was first known, by today's: identities keep it when a part is moved or renamed."""
 
 LATER_KEYS: dict[str, dict[str, Any]] = {
+    "chimeramix.data.ImageFolder": {"resize_to": None},
     "chimeramix.losses.SoftTargetCrossEntropy": {"label_smoothing": 0},
     "chimeramix.masks.GridMask": {"images": 2, "assign": "uniform", "concentration": 1},
     "chimeramix.masks.SegmentMask": {"images": 2, "assign": None, "concentration": 1},

@@ -22,6 +22,7 @@ from typing import IO
 from filelock import FileLock, Timeout
 
 from chimeramix.errors import RunFailure, UserError
+from chimeramix.files import write_atomically
 
 log = logging.getLogger(__name__)
 
@@ -40,16 +41,27 @@ class Release:
         md5: Checksum of the archive.
         files: (path below `data_dir` after extraction, md5) of each file that is read; None where only the archive has
             a published checksum.
+        folders: below `data_dir` after extraction, wanted with all that is in them: for archives of many files without
+            checksums of their own. A file in `data_dir`, the stamp, tells that they were extracted to the end.
     """
 
     name: str
     url: str
     md5: str
     files: tuple[tuple[str, str | None], ...]
+    folders: tuple[str, ...] = ()
 
     @property
     def filename(self) -> str:
         return self.url.rsplit("/", 1)[-1]
+
+    @property
+    def stamp(self) -> str:
+        return f".{self.filename}.extracted"
+
+    def wants(self, name: str) -> bool:
+        """Whether a file of the archive is among those that matter."""
+        return name in dict(self.files) or any(name.startswith(f"{folder}/") for folder in self.folders)
 
 
 def fetch(release: Release, data_dir: Path, mirror: str | None = None) -> None:
@@ -99,7 +111,13 @@ def broken_files(release: Release, data_dir: Path) -> list[Path]:
         found = _md5(path)
         return found is None or (md5 is not None and found != md5)
 
-    return [data_dir / name for name, md5 in release.files if is_broken(data_dir / name, md5)]
+    broken = [data_dir / name for name, md5 in release.files if is_broken(data_dir / name, md5)]
+    if release.folders:
+        stamp = data_dir / release.stamp
+        there = all((data_dir / folder).is_dir() for folder in release.folders)
+        if not there or not stamp.is_file() or stamp.read_bytes() != release.md5.encode():
+            broken.append(stamp)
+    return broken
 
 
 def archive_address(release: Release, mirror: str | None) -> str:
@@ -173,17 +191,20 @@ def _extract(release: Release, archive: Path, data_dir: Path, broken: list[Path]
     try:
         for path in broken:  # so that a file without write permission is no obstacle
             path.unlink(missing_ok=True)
-        wanted = {name for name, _ in release.files}
+        (data_dir / release.stamp).unlink(missing_ok=True)
         if tarfile.is_tarfile(archive):
             with tarfile.open(archive) as tar:
                 for member in tar:  # in one pass, because going back means decompressing again
                     name = member.name.removeprefix("./")
-                    if name in wanted and (source := tar.extractfile(member)) is not None:
+                    if release.wants(name) and (source := tar.extractfile(member)) is not None:
                         _copy(source, data_dir / name)
         else:
             with zipfile.ZipFile(archive) as zipped:
-                for name in wanted.intersection(zipped.namelist()):
-                    _copy(zipped.open(name), data_dir / name)
+                for name in zipped.namelist():
+                    if release.wants(name) and not name.endswith("/"):
+                        _copy(zipped.open(name), data_dir / name)
+        if release.folders:
+            write_atomically(data_dir / release.stamp, lambda path: path.write_bytes(release.md5.encode()))
     except (OSError, EOFError, zlib.error, tarfile.TarError, zipfile.BadZipFile) as error:
         raise UserError(
             f"dataset {release.name}: {archive} can't be extracted ({_one_line(error)}): "

@@ -1,20 +1,29 @@
-"""One image file of any usual kind, decoded to a square of 8-bit RGB."""
+"""One image file of any usual kind, decoded to 8-bit RGB: cut to a square, or whole."""
 
 import re
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
 from chimeramix.errors import UserError
 
 Resize = Literal["crop", "squash"]
 
 EIGHT_BIT_MODES = {"1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBX", "RGBa", "CMYK", "YCbCr", "HSV", "LAB"}
+_ON_THEIR_SIDE = {5, 6, 7, 8}  # EXIF orientations that exchange width and height
 
 
-def read_image(path: Path, size: int, resize: Resize) -> np.ndarray:
+def check_resize(resize: Resize, size: int, resize_to: int | None) -> None:
+    """Raises `ValueError` for settings of which no image can be made."""
+    if resize not in ("crop", "squash"):
+        raise ValueError(f"dataset.resize must be crop or squash, got {resize}")
+    if resize_to is not None and resize_to < size:
+        raise ValueError(f"dataset.resize_to must be at least dataset.image_size={size}, got {resize_to}")
+
+
+def read_image(path: Path, size: int, resize: Resize, resize_to: int | None = None) -> np.ndarray:
     """Decodes an image: its first frame, turned as its EXIF orientation says, without transparency.
 
     Args:
@@ -22,6 +31,7 @@ def read_image(path: Path, size: int, resize: Resize) -> np.ndarray:
         size: Side S of the result.
         resize: `crop` scales the shorter side to S and cuts out the centre; `squash` scales both sides to S. Both are
             bilinear with antialias.
+        resize_to: side that is taken for S in that; of a larger one the centre of side S is cut out afterwards.
 
     Returns:
         `[3, S, S]` uint8. Grey becomes three equal channels; transparent pixels keep the colour they are stored with.
@@ -29,6 +39,37 @@ def read_image(path: Path, size: int, resize: Resize) -> np.ndarray:
     Raises:
         UserError: The file can't be decoded in full, or holds 16-bit or floating-point pixels.
     """
+    rgb, scaled = _decoded(path), (resize_to or size,) * 2
+    if resize == "crop":
+        square = ImageOps.fit(rgb, scaled, method=Image.Resampling.BILINEAR)
+    else:
+        square = rgb.resize(scaled, Image.Resampling.BILINEAR)
+    start = (scaled[0] - size) // 2
+    return np.asarray(square)[start : start + size, start : start + size].transpose(2, 0, 1)
+
+
+def size_of(path: Path, longest: int) -> tuple[int, int]:
+    """Height and width of what `read_whole` makes of an image; its pixels are not decoded. Raises `UserError`."""
+    try:
+        with Image.open(path) as image:
+            width, height = image.size
+            if image.getexif().get(ExifTags.Base.Orientation) in _ON_THEIR_SIDE:
+                width, height = height, width
+    except Exception as error:
+        raise _unreadable(path, error) from error
+    shrink = min(1.0, longest / max(height, width))
+    return max(1, round(height * shrink)), max(1, round(width * shrink))
+
+
+def read_whole(path: Path, size: tuple[int, int]) -> np.ndarray:
+    """Decodes as `read_image`, without cutting: `[3, h, w]` uint8 of the height and width that `size_of` gave."""
+    rgb, (height, width) = _decoded(path), size
+    if rgb.size != (width, height):
+        rgb = rgb.resize((width, height), Image.Resampling.BILINEAR)
+    return np.asarray(rgb).transpose(2, 0, 1)
+
+
+def _decoded(path: Path) -> Image.Image:
     try:
         with Image.open(path) as image:
             # PIL has no colour mode of 16 bits: it cuts such pixels to their upper 8, and only the tiles tell.
@@ -36,17 +77,16 @@ def read_image(path: Path, size: int, resize: Resize) -> np.ndarray:
             if image.mode not in EIGHT_BIT_MODES or cut:
                 kind = "16 bits a channel" if cut else f"pixels of mode {image.mode}, not 8 bits"
                 raise UserError(f"{path} has {kind}: convert it to an 8-bit image")
-            rgb = _to_rgb(ImageOps.exif_transpose(image))
+            return _to_rgb(ImageOps.exif_transpose(image))
     except UserError:
         raise
     except Exception as error:  # PIL's decoders raise nearly anything when a file is damaged
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise UserError(f"{path} can't be read as an image ({reason}): replace or remove it") from error
-    if resize == "crop":
-        square = ImageOps.fit(rgb, (size, size), method=Image.Resampling.BILINEAR)
-    else:
-        square = rgb.resize((size, size), Image.Resampling.BILINEAR)
-    return np.asarray(square).transpose(2, 0, 1)
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> UserError:
+    reason = " ".join(str(error).split()) or type(error).__name__
+    return UserError(f"{path} can't be read as an image ({reason}): replace or remove it")
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

@@ -5,24 +5,26 @@ would change the results unnoticed.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from chimeramix.data.file_digests import file_digests
-from chimeramix.data.image_file import Resize, read_image
+from chimeramix.data.image_file import Resize, check_resize, read_image, read_whole, size_of
 from chimeramix.data.source import Source
 from chimeramix.errors import UserError
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".ppm", ".pgm", ".tif", ".tiff"}
 CLUTTER = {"thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx", "icon\r"}  # left by desktops; and hidden files
 Listing = dict[str, list[Path]]  # class name -> image files, both in order
+Item = TypeVar("Item")
+Made = TypeVar("Made")
 
 
 class ImageFolder(Source):
@@ -34,6 +36,7 @@ class ImageFolder(Source):
     Args:
         root: The folder that holds `train` and `test`.
         resize: `crop` scales the shorter side and cuts out the centre, `squash` scales both sides.
+        resize_to: to which sides are scaled; of more than `image_size` the centre is cut out. None for `image_size`.
 
     Raises:
         ValueError: A setting is out of its range.
@@ -51,12 +54,13 @@ class ImageFolder(Source):
         mirror: str | None = None,
         workers: int = 4,
         needs_test: bool = True,
+        resize_to: int | None = None,
     ) -> None:
         super().__init__(name, image_size, mean, std, data_dir, mirror, workers, needs_test)
-        if resize not in ("crop", "squash"):
-            raise ValueError(f"dataset.resize must be crop or squash, got {resize}")
+        check_resize(resize, image_size, resize_to)
         self.root = root
         self.resize: Resize = resize
+        self.resize_to = resize_to
 
     def prepare(self) -> None:
         """Lists both parts without decoding anything.
@@ -95,11 +99,11 @@ class ImageFolder(Source):
 
     def train(self) -> "FolderImages":
         """The images below `ROOT/train`."""
-        return FolderImages(self._parts[1], self.image_size, self.resize, self.workers)
+        return FolderImages(self._parts[1], self.image_size, self.resize, self.workers, self.resize_to)
 
     def test(self) -> "FolderImages":
         """The images below `ROOT/test`."""
-        return FolderImages(self._parts[2], self.image_size, self.resize, self.workers)
+        return FolderImages(self._parts[2], self.image_size, self.resize, self.workers, self.resize_to)
 
     @cached_property
     def _parts(self) -> tuple[Path, Listing, Listing]:
@@ -128,15 +132,27 @@ class FolderImages:
         image_size: S.
         resize: `crop` or `squash`.
         workers: Threads for decoding; 0 decodes in the calling thread.
+        resize_to: see `read_image`.
+        rectangles: whether images may be no squares.
     """
 
-    def __init__(self, listing: Listing, image_size: int, resize: Resize, workers: int) -> None:
+    def __init__(
+        self,
+        listing: Listing,
+        image_size: int,
+        resize: Resize,
+        workers: int,
+        resize_to: int | None = None,
+        rectangles: bool = True,
+    ) -> None:
         self.classes = tuple(listing)
         self.labels = torch.tensor([label for label, paths in enumerate(listing.values()) for _ in paths])
         self._paths = [path for paths in listing.values() for path in paths]
         self._image_size = image_size
         self._resize = resize
         self._workers = workers
+        self._resize_to = resize_to
+        self.rectangles = rectangles
 
     def read(self, indices: Sequence[int]) -> Tensor:
         """`[n, 3, S, S]` uint8: the images at `indices`, in that order; no other file is opened.
@@ -146,15 +162,41 @@ class FolderImages:
         """
         paths = [self._paths[index] for index in indices]
         images = np.empty((len(paths), 3, self._image_size, self._image_size), dtype=np.uint8)
-        decode = partial(read_image, size=self._image_size, resize=self._resize)
-        if self._workers:
-            with ThreadPoolExecutor(self._workers) as pool:
-                for position, image in enumerate(pool.map(decode, paths)):
-                    images[position] = image
-        else:
-            for position, path in enumerate(paths):
-                images[position] = decode(path)
+        decode = partial(read_image, size=self._image_size, resize=self._resize, resize_to=self._resize_to)
+        for position, image in enumerate(self._in_threads(decode, paths)):
+            images[position] = image
         return torch.from_numpy(images)
+
+    def whole_sizes(self, indices: Sequence[int], longest: int) -> Tensor:
+        """`[n, 2]` int64: heights and widths of whole images of at most `longest` pixels a side; none is decoded.
+
+        Raises:
+            UserError: A file isn't an image.
+        """
+        sizes = self._in_threads(lambda index: size_of(self._paths[index], longest), indices)
+        return torch.tensor(list(sizes), dtype=torch.int64).reshape(-1, 2)
+
+    def read_whole(self, indices: Sequence[int], sizes: Tensor) -> Tensor:
+        """`[n, 3, H, W]` uint8, each image in the upper left corner and 0 beside it; H and W are the largest sizes.
+
+        Args:
+            sizes: of these images, as `whole_sizes` gives them.
+
+        Raises:
+            UserError: A file can't be decoded.
+        """
+        images = np.zeros((len(indices), 3, *sizes.amax(0).tolist()), dtype=np.uint8)
+        pairs = [(self._paths[index], (h, w)) for index, (h, w) in zip(indices, sizes.tolist(), strict=True)]
+        for picture, image in zip(images, self._in_threads(lambda pair: read_whole(*pair), pairs), strict=True):
+            picture[:, : image.shape[1], : image.shape[2]] = image
+        return torch.from_numpy(images)
+
+    def _in_threads(self, work: Callable[[Item], Made], items: Sequence[Item]) -> Iterator[Made]:
+        if not self._workers:
+            yield from map(work, items)
+            return
+        with ThreadPoolExecutor(self._workers) as pool:
+            yield from pool.map(work, items)
 
 
 def _list_classes(part: Path) -> Listing:

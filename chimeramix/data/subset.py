@@ -5,6 +5,7 @@ NumPy's generator draws, and not torch's as everywhere else, because this gives 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -46,7 +47,6 @@ class TrainingImages:
         part: its whole training part.
         indices: positions in it of the images to learn from.
         split_seed: with which they were drawn.
-        images: `[N, 3, S, S]` uint8 on the CPU, in the order of the indices.
         labels: `[N]` int64.
         held_out: positions of images that are there to evaluate on, instead of the test set; empty for none.
     """
@@ -55,7 +55,6 @@ class TrainingImages:
     part: LabelledImages
     indices: list[int]
     split_seed: int
-    images: Tensor
     labels: Tensor
     held_out: list[int] = field(default_factory=list)
 
@@ -68,7 +67,7 @@ class TrainingImages:
         split: Split | None = None,
         cut: Cut | None = None,
     ) -> "TrainingImages":
-        """Draws the subset and reads its images, those and no others.
+        """Draws the subset; its images are read on first use, those and no others.
 
         Args:
             split: a published one, which is taken as it is; None draws with `split_seed`.
@@ -86,7 +85,7 @@ class TrainingImages:
         indices, held_out = (drawn, []) if cut is None else cut(part, drawn)
         if cut is not None and not held_out:  # else it would be evaluated on the test set
             raise UserError("validation: no image is held out, so there is nothing to evaluate on; choose another cut")
-        return cls(source, part, indices, split_seed, part.read(indices), part.labels[indices], held_out)
+        return cls(source, part, indices, split_seed, part.labels[indices], held_out)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -107,6 +106,11 @@ class TrainingImages:
             "classes": list(self.classes),
             **(held_out if self.held_out else {}),
         }
+
+    @cached_property
+    def images(self) -> Tensor:
+        """`[N, 3, S, S]` uint8 on the CPU, in the order of the indices."""
+        return self.part.read(self.indices)
 
     def subset(self, size: int) -> Subset:
         """The images at the side that a stage trains at."""
@@ -131,7 +135,7 @@ class TrainingImages:
         Raises:
             UserError: where there are not so many.
         """
-        images = [self.images[:0]]
+        images = [self.part.read([])]
         if count:
             images.append(self.part.read(self.unlabelled_positions(count, group)))
         if transductive:

@@ -1,6 +1,7 @@
 """Augmented, normalised views of the subset's images, and the partners that they are mixed with."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -9,7 +10,7 @@ from chimeramix.data.segments import SubsetSegments
 from chimeramix.streams import RandomStream
 from chimeramix.types import Batch, Subset
 
-Augment = Callable[[Tensor, Tensor | None, RandomStream], tuple[Tensor, Tensor | None]]
+Augment = Callable[..., tuple[Tensor, Tensor | None]]  # see `chimeramix.augment`
 Erase = Callable[[Tensor, RandomStream], Tensor]
 
 
@@ -59,7 +60,8 @@ class Views:
         self._erase = erase
 
     def __call__(self, index: Tensor) -> Batch:
-        pixels, segments = self._augment(self.subset.images[index], self._segments_at(index), self._rng)
+        sizes: dict[str, Any] = {} if self.subset.sizes is None else {"sizes": self.subset.sizes[index]}
+        pixels, segments = self._augment(self.subset.images[index], self._segments_at(index), self._rng, **sizes)
         images = self.normalize(pixels)
         if self._erase is not None:
             images = self._erase(images, self._rng)

@@ -50,7 +50,7 @@ def training_images(config: Config, folder: Path) -> TrainingImages:
         raise UserError(
             f"{folder / 'split.json'} has other labels than the data set has now: it is not the one of the run"
         )
-    return TrainingImages(source, part, indices, config.split_seed, part.read(indices), labels, held_out)
+    return TrainingImages(source, part, indices, config.split_seed, labels, held_out)
 
 
 def unseen_images(data: TrainingImages, config: Config, count: int, seed: int) -> Tensor:

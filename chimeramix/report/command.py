@@ -47,6 +47,9 @@ def report(
     if form in ("csv", "runs-csv") and pair is not None:
         raise UserError(f"--format {form} holds no comparison: take another format for --compare")
     extras.check(form, pair is not None)
+    if metric == "accuracy_median" and (extras.variants or extras.ensemble):
+        option = "--variants" if extras.variants else "--ensemble"
+        raise UserError(f"--metric accuracy_median is of the runs' own figures: take another one for {option}")
     everything = read_store(folder, metric)
     store = choose(everything, conditions)
     results = summarise(store)

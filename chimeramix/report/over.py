@@ -11,7 +11,7 @@ from chimeramix.files import save_figure
 from chimeramix.report.labels import differing_keys, flat, rank, show_value, variant_labels
 from chimeramix.report.plots import file_name, plot_results
 from chimeramix.report.results import Result
-from chimeramix.report.store import Store
+from chimeramix.report.store import Store, epochs_of
 from chimeramix.report.tables import ABSENT, draws_name, mean_and_std
 from chimeramix.report.where import MISSING, Lookup
 from chimeramix.runs.spec import size_name, size_order
@@ -148,7 +148,7 @@ def _table(key: str, dataset: str, model: str, part: str, curves: list[Curve], m
         title=f"{dataset}, {model}: {part} {metric.replace('_', ' ')} in % over {key}",
         header=["method", "per class", *columns, *(["without it"] if reference else [])],
         rows=rows,
-        caption=f"last epoch, {over}; bold: the best of a row; [n]: of n {draws} only; {ABSENT}: no run",
+        caption=f"{epochs_of(metric)}, {over}; bold: the best of a row; [n]: of n {draws} only; {ABSENT}: no run",
         notes=_notes(key, curves),
     )
 

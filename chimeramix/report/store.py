@@ -25,7 +25,13 @@ from chimeramix.terminal import counted
 
 log = logging.getLogger(__name__)
 
-METRICS = ("accuracy", "top5", "macro_accuracy")
+METRICS = ("accuracy", "top5", "macro_accuracy", "accuracy_median")
+
+
+def epochs_of(metric: str) -> str:
+    """Which epochs a metric is of, for captions."""
+    return "last epochs" if metric == "accuracy_median" else "last epoch"
+
 
 _POLICIES = {"autoaugment": "AutoAugment", "trivialaugment": "TrivialAugment"}
 
@@ -130,7 +136,7 @@ def read_store(folder: Path, metric: str = "accuracy") -> Store:
     A run counts once, whatever its folders are called and however many there are of it; copies are named in the log.
 
     Raises:
-        UserError: where there is no such folder, or no finished run.
+        UserError: where there is no such folder, or no finished run with that metric.
         RunFailure: where all finished runs are damaged.
     """
     if not folder.is_dir():
@@ -142,7 +148,7 @@ def read_store(folder: Path, metric: str = "accuracy") -> Store:
     generators = {run.identity: run.path for run in found if run.role == "generator"}
     known: dict[str, Any] = {}  # a generator's settings, which many classifiers share
     identities: dict[str, str] = {}
-    runs, settings, damaged, unfinished = [], {}, [], 0
+    runs, settings, damaged, unfinished, lacking = [], {}, [], 0, 0
     for run in sorted((run for run in found if run.role == "classifier"), key=lambda run: run.path):
         try:
             record = read_record(run.path)
@@ -155,6 +161,9 @@ def read_store(folder: Path, metric: str = "accuracy") -> Store:
         except DamagedRecord as error:
             damaged.append(str(error))
             continue
+        if metric not in metrics_of(record.result):
+            lacking += 1
+            continue
         common = {**_common(record.spec), "generator": None if generator is None else known[generator]}
         common["machine"] = {"precision": record.precision}  # runs of another one are not averaged with these
         text = json.dumps(common, sort_keys=True)
@@ -162,6 +171,11 @@ def read_store(folder: Path, metric: str = "accuracy") -> Store:
             identities[text] = identity_of(common)
             settings[identities[text]] = common
         runs.append(_run(run.path, record, metric, identities[text]))
+    if lacking:
+        without = f"{counted(lacking, 'finished run')} without {metric}, which runs record with evaluation.median_of=10"
+        if not runs:
+            raise UserError(f"{folder}: {without}, and none with it")
+        log.warning("left out: %s", without)
     if not runs and damaged:
         raise RunFailure("; ".join(damaged))
     if not runs:

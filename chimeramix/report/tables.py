@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from chimeramix.report.paired import Comparison
 from chimeramix.report.papers import Figures, PaperFigure
 from chimeramix.report.results import Result, by_table, is_best
+from chimeramix.report.store import epochs_of
 from chimeramix.runs.spec import size_name, size_order
 from chimeramix.terminal import Table, Text
 
@@ -53,7 +54,7 @@ def _results_table(dataset: str, model: str, part: str, results: list[Result], m
         title=f"{dataset}, {model}: {part} {metric.replace('_', ' ')} in % by samples per class",
         header=["method", *(size_name(size) for size in sizes)],
         rows=rows,
-        caption=f"last epoch, {over}{fewer}{steps}{absent}",
+        caption=f"{epochs_of(metric)}, {over}{fewer}{steps}{absent}",
         notes=[*_held_out(results), *legends(results)],
     )
 

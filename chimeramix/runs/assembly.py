@@ -11,6 +11,7 @@ from chimeramix.data.loader import EpochLoader
 from chimeramix.data.segments import SubsetSegments
 from chimeramix.data.subset import TrainingImages, epoch_repeats
 from chimeramix.data.views import Normalize, Views
+from chimeramix.data.whole_images import whole_subset
 from chimeramix.errors import UserError
 from chimeramix.machine import Machine, check_recordable
 from chimeramix.mixing import Mixer
@@ -23,6 +24,7 @@ from chimeramix.runs.tryout import (
     check_generator,
     check_images,
     check_segments,
+    check_whole,
     try_augment,
     try_erase,
     try_loss,
@@ -36,7 +38,7 @@ from chimeramix.training.evaluation import Evaluator
 from chimeramix.training.generator import GeneratorTraining
 from chimeramix.training.loop import Training
 from chimeramix.training.procedure import Procedure
-from chimeramix.types import DataSource, Mask
+from chimeramix.types import DataSource, Mask, Subset
 
 _MOST_STEPS = 100_000_000  # a month at 25 ms each
 
@@ -103,7 +105,7 @@ def generator_parts(run: Run) -> Parts:
     data = build.training_images(config, run.source)
     size = generator.image_size
     subset = data.subset(size)
-    try_augment(generator.augment, subset, "generator.augment")
+    try_augment(generator.augment, subset, "generator.augment", size)
     subset += data.unlabelled(size, generator.unlabelled, generator.transductive, "generator")
     views = Views(
         subset.to(machine.device),
@@ -137,15 +139,16 @@ def classifier_parts(run: Run) -> Parts:
     data = build.training_images(config, source)
     augment = build.part(config, "augment")
     check_recordable(machine.compile, "augment", augment)
-    subset = data.subset(source.image_size)
-    try_augment(augment, subset, "augment")
+    mask = build.mask_of(config.mixer)
+    subset = _classifier_subset(run, data, augment, mask)
+    try_augment(augment, subset, "augment", source.image_size)
     erase = build.part(config, "erase")
     try_erase(erase, source.image_size)
     normalize = _normalize(run)
-    segments = _segments(run, data, source.image_size, build.mask_of(config.mixer))
+    segments = _segments(run, data, source.image_size, mask)
     views = Views(subset.to(machine.device), augment, normalize, streams["augment"], segments, erase)
     num_classes = len(data.classes)
-    mixer = build.mixer(config, views, streams, num_classes, network)
+    mixer = build.mixer(config, views, streams, num_classes, network, source.image_size)
     _check_masks(mixer, views)
 
     repeats = epoch_repeats(config.epoch_labels_per_class, data.smallest_class)
@@ -190,6 +193,7 @@ def classifier_parts(run: Run) -> Parts:
         predictions=run.folder.predictions,
         sharpness=config.sharpness,
         average=TrainingAverage(rule, model, config.epochs * len(loader), streams) if rule is not None else None,
+        median_of=config.evaluation.median_of,
     )
     if config.procedure is None:
         return Parts(training, training.outcome, data, views, evaluator, streams)
@@ -205,6 +209,20 @@ def classifier_parts(run: Run) -> Parts:
         procedure.check(model, num_classes, source.image_size)
         own = procedure.training(training, streams, others)
     return Parts(own, own.outcome, data, views, evaluator, streams)
+
+
+def _classifier_subset(run: Run, data: TrainingImages, augment: Any, mask: Mask | None) -> Subset:
+    """The images that a classifier trains on, whole ones where the augmentation cuts them itself."""
+    size = run.source.image_size
+    if not getattr(augment, "needs_whole", False):
+        return data.subset(size)
+    subset = whole_subset(data, size, augment.longest_side, lambda count: check_whole(count, run.machine))
+    if subset.sizes is not None and mask is not None and mask.segmentation is not None:
+        raise UserError(
+            "augment: superpixels are those of images that are cut to squares, and random resized crops take whole "
+            "ones: choose augment=flip_crop"
+        )
+    return subset
 
 
 def _check_masks(mixer: Mixer, views: Views) -> None:

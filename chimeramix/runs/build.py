@@ -144,8 +144,15 @@ def check_generator(config: Config, network: nn.Module | None) -> None:
                 mixer_class.check_generator(network)
 
 
-def mixer(config: Config, views: Views, streams: RunStreams, num_classes: int, generator: nn.Module | None) -> Mixer:
-    """The mixer, or a chain of mixers."""
+def mixer(
+    config: Config,
+    views: Views,
+    streams: RunStreams,
+    num_classes: int,
+    generator: nn.Module | None,
+    image_size: int | None = None,
+) -> Mixer:
+    """The mixer, or a chain of mixers, for views of side `image_size`; None for that of the subset's images."""
 
     def make(group: dict[str, Any], **more: Any) -> Mixer:
         made: Mixer = _make(
@@ -168,7 +175,7 @@ def mixer(config: Config, views: Views, streams: RunStreams, num_classes: int, g
             made = make(group, mixers=chained)
         else:
             made = make(group)
-        made.check(views.subset.images.shape[-1])
+        made.check(image_size or views.subset.images.shape[-1])
     return made
 
 

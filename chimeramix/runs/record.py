@@ -183,7 +183,7 @@ def _check_result(path: Path, result: dict[str, Any]) -> None:
             raise DamagedRecord(path, f"{key}: {str(result[key])[:40]}")
     if result["role"] == "classifier":
         part, metrics = evaluated_part(result), metrics_of(result)
-        for key in _SHARES:
+        for key in (*_SHARES, *(key for key in ("accuracy_median",) if key in metrics)):
             if type(metrics.get(key)) not in (int, float) or not 0 <= metrics[key] <= 1:
                 raise DamagedRecord(path, f"{part}.{key}: {str(metrics.get(key))[:40]}")
         if type(result.get(f"num_{part}")) is not int:

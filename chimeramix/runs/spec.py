@@ -62,12 +62,19 @@ def _identifying(config: Config, role: str) -> dict[str, Any]:
     values = {key: getattr(config, key) for key in keys_of(role)}
     values = {key: value for key, value in values.items() if key not in optional or value != _DEFAULTS[key]}
     values = {
-        key: asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
+        key: _section(value) if is_dataclass(value) and not isinstance(value, type) else value
         for key, value in values.items()
     }
     # The facts stand for a folder's content, so the same images in another place are the same data set.
     dataset = {key: value for key, value in config.dataset.items() if key != "root"}
     return {**values, "dataset": dataset}
+
+
+def _section(section: Any) -> dict[str, Any]:
+    """A section of the configuration without the optional keys that have their default."""
+    optional = {field.name: field.default for field in dataclasses.fields(section) if field.metadata.get("optional")}
+    values = asdict(section)
+    return {key: value for key, value in values.items() if key not in optional or value != optional[key]}
 
 
 def _canonical(value: Any, key: str = "") -> Any:

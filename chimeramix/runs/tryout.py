@@ -32,10 +32,14 @@ from chimeramix.types import Subset
 _PAIR = 2  # images of a trial: one would be a batch without statistics
 
 
-def try_augment(augment: Augment, subset: Subset, group: str) -> None:
+def try_augment(augment: Augment, subset: Subset, group: str, image_size: int) -> None:
     """Augments one image, so that what can't work (a padding as large as the image) is said before training starts."""
+    sizes: dict[str, Any] = {} if subset.sizes is None else {"sizes": subset.sizes[:1]}
     with as_user_error(group):
-        augment(subset.images[:1], None, RandomStream(0))
+        images, _ = augment(subset.images[:1], None, RandomStream(0), **sizes)
+    if isinstance(images, Tensor) and images.shape[-2:] != (image_size, image_size):
+        made = " x ".join(map(str, images.shape[-2:]))
+        raise UserError(f"{group}: makes images of {made} pixels, but networks take {image_size} a side")
 
 
 def try_erase(erase: Erase | None, image_size: int) -> None:
@@ -135,6 +139,11 @@ def check_generator(config: Config, machine: Machine | None) -> None:
     _check_memory("generator", sum(map(_training_bytes, networks)), machine)
     pixels = 3 * generator.image_size**2 * _PAIR
     _check_memory(f"images of generator.image_size={generator.image_size}", 4 * pixels, machine)
+
+
+def check_whole(count: int, machine: Machine | None) -> None:
+    """Raises `UserError` for whole images of so many bytes that do not fit into memory."""
+    _check_memory("whole images at augment.longest_side", count, machine)
 
 
 def check_segments(count: int, size: int, machine: Machine | None) -> None:

@@ -83,7 +83,7 @@ def _generator(config: Config, source: DataSource, blank: Blank) -> None:
     check_recordable(config.machine.compile, "generator", generator)
     check_recordable(config.machine.compile, "generator.augment", generator.augment)
     subset = blank(generator.image_size)
-    try_augment(generator.augment, subset, "generator.augment")
+    try_augment(generator.augment, subset, "generator.augment", generator.image_size)
     if generator.needs_partners:
         views, streams = _views(config, source, subset, generator.augment)
         with as_user_error("generator"):
@@ -93,7 +93,7 @@ def _generator(config: Config, source: DataSource, blank: Blank) -> None:
 def _augment(config: Config, source: DataSource, blank: Blank) -> None:
     augment = build.part(config, "augment")
     check_recordable(config.machine.compile, "augment", augment)
-    try_augment(augment, blank(source.image_size), "augment")
+    try_augment(augment, blank(source.image_size), "augment", source.image_size)
 
 
 def _mixer(config: Config, source: DataSource, blank: Blank) -> None:
@@ -102,7 +102,7 @@ def _mixer(config: Config, source: DataSource, blank: Blank) -> None:
         network = build.generator(config).network
         build.check_generator(config, network)
     views, streams = _views(config, source, blank(source.image_size), build.part(config, "augment"))
-    mixer = build.mixer(config, views, streams, _CLASSES, network)
+    mixer = build.mixer(config, views, streams, _CLASSES, network, source.image_size)
     if config.procedure is not None:
         check_procedure(mixer)
 

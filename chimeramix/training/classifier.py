@@ -1,6 +1,7 @@
 """Training of a classifier, as the loop sees it."""
 
 import csv
+import statistics
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,8 @@ class ClassifierTraining:
         predictions: the file for what the result's network predicts of each image; see `Evaluator.save`.
         sharpness: radius of sharpness-aware minimisation; None for plain steps.
         average: of the model's weights; None for none.
+        median_of: so many last epochs are evaluated whatever `evaluate_every` says, and the median of their accuracies
+            stands beside the last epoch's metrics; of fewer epochs, all. None for no median.
     """
 
     model: nn.Module
@@ -50,9 +53,11 @@ class ClassifierTraining:
     predictions: Path
     sharpness: float | None = None
     average: TrainingAverage | None = None
+    median_of: int | None = None
 
     def __post_init__(self) -> None:
         self.model.train()
+        self._last_accuracies: list[float] = []
 
     @property
     def learning_rate(self) -> float:
@@ -93,7 +98,8 @@ class ClassifierTraining:
 
     def end_epoch(self, epoch: int) -> dict[str, Any]:
         last = epoch == self.epochs
-        if not last and not (self.evaluate_every and epoch % self.evaluate_every == 0):
+        in_median = self.median_of is not None and epoch > self.epochs - self.median_of
+        if not last and not in_median and not (self.evaluate_every and epoch % self.evaluate_every == 0):
             return {}
         if self.average is not None and (last or self.outcome is self.average.network):
             with self.machine.autocast(), torch.no_grad():
@@ -105,7 +111,12 @@ class ClassifierTraining:
             for views, evaluation in self.evaluator(network).items()
         }
         result = evaluations[variant_name(self.outcome_name, self.evaluator.views)]
-        record: dict[str, Any] = {self.evaluator.part: result.metrics()}
+        metrics = result.metrics()
+        if in_median:
+            self._last_accuracies.append(result.accuracy)
+            if last:
+                metrics["accuracy_median"] = statistics.median(self._last_accuracies)
+        record: dict[str, Any] = {self.evaluator.part: metrics}
         if last:
             self._write_tables(result)
             self.evaluator.save(result, self.predictions)
@@ -148,12 +159,16 @@ class ClassifierTraining:
         write_atomically(self.folder / "per_class.csv", write)
 
     def state_dict(self) -> dict[str, Any]:
-        state = {
+        state: dict[str, Any] = {
             "model": self.model.state_dict(),
             "loss": self.loss.state_dict(),
             "optimisation": self.optimisation.state_dict(),
         }
-        return state if self.average is None else {**state, "average": self.average.state_dict()}
+        if self.average is not None:
+            state["average"] = self.average.state_dict()
+        if self.median_of is not None:
+            state["last_accuracies"] = list(self._last_accuracies)
+        return state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.model.load_state_dict(state["model"])
@@ -161,6 +176,8 @@ class ClassifierTraining:
         self.optimisation.load_state_dict(state["optimisation"])
         if self.average is not None:
             self.average.load_state_dict(state["average"])
+        if self.median_of is not None:
+            self._last_accuracies = list(state["last_accuracies"])
 
 
 def variant_name(weights: str, views: str) -> str:

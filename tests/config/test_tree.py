@@ -286,6 +286,8 @@ def test_a_folder_of_further_options(tmp_path):
         ("stl10", "stl10", 24),
         ("more/cifar10", "cifar", 16),
         ("more/cifar100", "cifar", 8),
+        ("more/cub200", "cub200", 56),
+        ("more/tiny_imagenet", "miamix", 16),
         ("demo/digits", "digits", 8),
         ("own/image_folder", "cifar", 16),
     ],

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from chimeramix.config.schema import GeneratorRecipe, Recipe
+from chimeramix.config.compose import compose_settings
 
 FOLDER = Path(__file__).resolve().parents[2] / "conf" / "dataset"
 NAMES = sorted(path.relative_to(FOLDER).with_suffix("").as_posix() for path in FOLDER.rglob("*.yaml"))
@@ -39,9 +39,10 @@ def test_settings_are_the_constructor_s(name):
 
 @pytest.mark.parametrize("path", sorted((FOLDER.parent / "recipe").glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_recipe_has_all_keys(path):
-    recipe = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
-    assert recipe.keys() == {field.name for field in dataclasses.fields(Recipe)}
-    assert recipe["generator"].keys() == {field.name for field in dataclasses.fields(GeneratorRecipe)}
+    """Its own or, by its defaults, those of another."""
+    settings = compose_settings("classifier", ["+dataset=cifair10", f"recipe={path.stem}"])
+    recipe = dataclasses.asdict(settings.config.recipe)
+    assert "???" not in [*recipe.values(), *recipe["generator"].values()]
     assert 0 <= recipe["flip"] <= 1
 
 

@@ -57,6 +57,9 @@ CLASSIFIER = [
     "recipe.epoch_labels_per_class=3",
     "recipe.cutout_size=3",
     "recipe.autoaugment=imagenet",
+    "recipe.nesterov=false",
+    "recipe.median_of=3",
+    "augment=random_resized_crop recipe.crop_scale=0.4",
     "epochs=3",
     "batch_size=3",
     "epoch_labels_per_class=3",
@@ -79,6 +82,7 @@ CLASSIFIER = [
     "average=swa",
     "sharpness=0.05",
     "evaluation.views=flip",
+    "evaluation.median_of=3",
 ]
 NEITHER = [
     "method=mine",
@@ -143,10 +147,16 @@ def test_generator_and_classifier_depend_on(word: str, usual: tuple[str, str]) -
 
 @pytest.mark.parametrize("word", CLASSIFIER)
 def test_the_classifier_alone_depends_on(word: str, usual: tuple[str, str]) -> None:
-    made = folders_of(compose_settings("classifier", [*WORDS, word]), {})
+    made = folders_of(compose_settings("classifier", [*WORDS, *word.split()]), {})
     assert made[0].identity != usual[0]
     if made[1] is not None:  # another mixer may use no generator
         assert made[1].identity == usual[1]
+
+
+def test_the_classifier_depends_on_the_crops() -> None:
+    crops = ["augment=random_resized_crop", "augment=random_resized_crop recipe.crop_scale=0.4"]
+    one, other = (identities(*words.split())[0] for words in crops)
+    assert one != other
 
 
 def test_no_run_depends_on_the_rest(usual: tuple[str, str]) -> None:

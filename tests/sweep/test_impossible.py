@@ -41,7 +41,14 @@ def test_more_labels_than_a_class_has(tmp_path: Path, role: str) -> None:
 
 @pytest.mark.parametrize(
     ("dataset", "most"),
-    [("cifair10", 5000), ("more/cifar10", 5000), ("cifair100", 500), ("more/cifar100", 500), ("stl10", 500)],
+    [
+        ("cifair10", 5000),
+        ("more/cifar10", 5000),
+        ("cifair100", 500),
+        ("more/cifar100", 500),
+        ("stl10", 500),
+        ("more/tiny_imagenet", 500),
+    ],
 )
 def test_published_data_sets_need_no_download_to_say_so(tmp_path: Path, dataset: str, most: int) -> None:
     words = [f"+dataset={dataset}", "+experiment=baseline", "hydra/launcher=basic", "machine.device=cpu"]
