@@ -1,6 +1,7 @@
 """A key's influence: `--over KEY`, the metric over the values of a key in which runs differ."""
 
 import json
+import math
 from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -58,8 +59,8 @@ def curves_over(key: str, results: list[Result], store: Store) -> dict[Group, li
     there = list(values.values())
     if all(value is MISSING for value in there):
         raise UserError(f"--over {key}: {look_up.why_none(key, there)}")
-    if len({show_value(value) for value in there if value is not MISSING}) == 1:
-        only = next(show_value(value) for value in there if value is not MISSING)
+    if len({_typed(value) for value in there if value is not MISSING}) == 1:
+        only = next(_typed(value) for value in there if value is not MISSING)
         raise UserError(f"--over {key}: all runs have the value {only}; there is nothing to compare")
     of_model = key.split(".")[0] == "model"
     methods: dict[tuple[str, str, str, str, int | None], list[Result]] = defaultdict(list)
@@ -68,13 +69,13 @@ def curves_over(key: str, results: list[Result], store: Store) -> dict[Group, li
         methods[result.dataset, model, result.part, result.name, result.samples_per_class].append(result)
     groups: dict[Group, list[Curve]] = defaultdict(list)
     for (dataset, model, part, name, _), found in methods.items():
-        groups[dataset, model, part] += _curves(name, found, values, store)
+        groups[dataset, model, part] += _curves(key, name, found, values, store)
     return {group: curves for group, curves in groups.items() if any(curve.points for curve in curves)}
 
 
 def _value(key: str, result: Result, look_up: Lookup) -> Any:
     """The key's value in all runs of a result."""
-    found = {show_value(value): value for value in (look_up(run, key) for run in result.runs.values())}
+    found = {_typed(value): value for value in (look_up(run, key) for run in result.runs.values())}
     if len(found) > 1:
         raise UserError(
             f"--over {key}: runs of {result.method} that count as one method have {', '.join(sorted(found))}; "
@@ -83,14 +84,21 @@ def _value(key: str, result: Result, look_up: Lookup) -> Any:
     return next(iter(found.values()))
 
 
-def _curves(name: str, results: list[Result], values: dict[int, Any], store: Store) -> list[Curve]:
+def _typed(value: Any) -> str:
+    """As it is typed; 1 and 1.0 are one value, as to a run's identity."""
+    if isinstance(value, list):
+        return f"[{','.join(map(_typed, value))}]"
+    return show_value(int(value) if isinstance(value, float) and value.is_integer() else value)
+
+
+def _curves(key: str, name: str, results: list[Result], values: dict[int, Any], store: Store) -> list[Curve]:
     """The curves of one method at one number of samples."""
     flat_settings = {id(result): dict(flat(store.settings[_settings(result)])) for result in results}
-    typed = {id(result): show_value(values[id(result)]) for result in results}
+    typed = {id(result): _typed(values[id(result)]) for result in results}
     differing = differing_keys(flat_settings.values())
-    following = [key for key in differing if _follows(key, results, typed, flat_settings)]
+    following = [other for other in differing if _follows(other, results, typed, flat_settings)]
     rest = {
-        place: {key: value for key, value in settings.items() if key not in following}
+        place: {other: value for other, value in settings.items() if other not in following}
         for place, settings in flat_settings.items()
     }
     lines: dict[str, list[Result]] = defaultdict(list)
@@ -105,11 +113,9 @@ def _curves(name: str, results: list[Result], values: dict[int, Any], store: Sto
                 curve.without = result
             else:
                 curve.points[typed[id(result)]] = result
-        if len(curve.points) > 1:
-            told = {typed[id(result)] for result in found}
-            curve.followers = [
-                key for key in following if {show_value(flat_settings[id(result)].get(key)) for result in found} != told
-            ]
+        curve.followers = [
+            other for other in following if other != key and _changes(other, curve.points, flat_settings)
+        ]
         curves.append(curve)
     return curves
 
@@ -122,8 +128,14 @@ def _follows(key: str, results: list[Result], typed: dict[int, str], flat_settin
     """Whether one value of the key that is asked for always comes with one value of this one."""
     found: dict[str, set[str]] = defaultdict(set)
     for result in results:
-        found[typed[id(result)]].add(show_value(flat_settings[id(result)].get(key, MISSING)))
+        found[typed[id(result)]].add(_typed(flat_settings[id(result)].get(key, MISSING)))
     return all(len(each) == 1 for each in found.values())
+
+
+def _changes(other: str, points: dict[str, Result], flat_settings: dict[int, dict[str, Any]]) -> bool:
+    """Whether a key that follows the one asked for has values of its own along a curve, not the same ones."""
+    own = {value: _typed(flat_settings[id(result)].get(other)) for value, result in points.items()}
+    return len(set(own.values())) > 1 and any(value != each for value, each in own.items())
 
 
 def over_tables(key: str, groups: dict[Group, list[Curve]], metric: str) -> list[Table]:
@@ -160,10 +172,12 @@ def _columns(curves: list[Curve]) -> list[str]:
 
 
 def _number(text: str) -> Any:
+    """A number, if that is what a value is and an axis has a place for it."""
     try:
-        return float(text)
+        number = float(text)
     except ValueError:
         return text
+    return number if math.isfinite(number) else text
 
 
 def _results(curves: list[Curve]) -> list[Result]:

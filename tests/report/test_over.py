@@ -75,6 +75,33 @@ def test_models_of_several_widths(tmp_path: Path, capsys: Output) -> None:
     assert row(table, "Baseline", 4)[2:] == ["20.00", "80.00"]
 
 
+def test_what_differs_between_with_and_without_the_key_does_not_change_along(tmp_path: Path, capsys: Output) -> None:
+    for levels in (None, 3, [None, 3, 2]):
+        model = {"_target_": "chimeramix.models.HarmonicWideResNet", "depth": 16, "levels": levels}
+        add_run(tmp_path, accuracy=0.6, model=f"harmonic_wideresnet_16_8 (levels={levels})", settings={"model": model})
+    add_run(tmp_path, settings={"model": {"_target_": "chimeramix.models.WideResNet", "depth": 16}})
+    table = below(report(capsys, tmp_path, "--over", "model.levels"), "model.levels")
+    assert row(table, "method", 6)[2:] == ["3", "[null,3,2]", "null", "without it"]
+    assert row(table, "Baseline", 6)[2:] == ["60.00", "60.00", "60.00", "50.00"]
+    assert "changes along" not in table
+
+
+def test_whole_numbers_are_one_value_however_typed(tmp_path: Path, capsys: Output) -> None:
+    for method, probabilities in {"MixUp": (0.5, 1.0), "CutMix": (0.5, 1)}.items():
+        for probability in probabilities:
+            add_run(tmp_path, method, settings={"mixer": {"_target_": method, "probability": probability}})
+    table = below(report(capsys, tmp_path, "--over", "mixer.probability"), "mixer.probability")
+    assert row(table, "method", 4)[2:] == ["0.5", "1"]
+    assert row(table, "MixUp", 4)[2:] == row(table, "CutMix", 4)[2:] == ["50.00", "50.00"]
+
+
+def test_an_infinite_value_has_a_place_in_plots(tmp_path: Path, capsys: Output) -> None:
+    for lr in (0.1, 0.2, float("inf")):
+        add_run(tmp_path, lr=lr)
+    report(capsys, tmp_path, "--over", "optimizer.lr", "--plots", str(tmp_path / "plots"))
+    assert (tmp_path / "plots" / "cifair10-wideresnet_16_8-over-optimizer.lr-accuracy.svg").is_file()
+
+
 @pytest.mark.parametrize(
     ("key", "expected"),
     [
