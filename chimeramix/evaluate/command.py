@@ -19,7 +19,7 @@ from chimeramix.evaluate.images import (
     unseen_images,
     with_composing_mixer,
 )
-from chimeramix.evaluate.memorisation import memorisation, nearest, pixels
+from chimeramix.evaluate.memorisation import memorisation, pixels
 from chimeramix.evaluate.options import UNSEEN, Options
 from chimeramix.evaluate.picture import draw
 from chimeramix.evaluate.reconstruction import compare, reconstructed
@@ -27,7 +27,6 @@ from chimeramix.evaluate.tables import Section
 from chimeramix.files import write_json
 from chimeramix.machine import Machine, memory_errors
 from chimeramix.report.render import markdown
-from chimeramix.runs import build
 from chimeramix.runs.folder import environment
 from chimeramix.runs.trained import read_generator
 from chimeramix.streams import RunStreams, derive_seed
@@ -73,7 +72,7 @@ def evaluate(folder: Path, options: Options) -> None:
     machine.make_reproducible()
     # First of all that takes long, because the weights may be missing.
     extractor = Extractor(options.extractor, options.weights, machine.device) if options.fidelity else None
-    config, data = _data(config, folder, options)
+    data = training_images(config, folder, options.images)
     streams = RunStreams(options.seed, machine.device)
     with memory_errors():
         network = network.to(machine.device)
@@ -81,7 +80,7 @@ def evaluate(folder: Path, options: Options) -> None:
         composer = Composer(config, data, network, streams, machine.device)
         log.info("%s: %d compositions of %d training images", folder, options.count, len(data.labels))
         images = _images(composer, data, config, options)
-        sections, titled, distances = _figures(composer, images, data, extractor, streams, options)
+        sections, titled, distances, positions = _figures(composer, images, data, extractor, streams, options)
     _print(sections, titled, options.form)
     values = {
         "identity": record.result["identity"],
@@ -101,23 +100,10 @@ def evaluate(folder: Path, options: Options) -> None:
         "machine": machine.record(),
         "environment": environment(),
     }
-    place = nearest(pixels(images.compositions.images), pixels(images.training))[1]
     title = f"{record.result['dataset']}, {record.result['method'] or 'generator'}"
-    draw(images.compositions, images.training, distances, place, folder / PICTURE, title)
+    draw(images.compositions, images.training, distances, positions, folder / PICTURE, title)
     write_json(folder / RECORD, values)
     log.info("written: %s and %s", folder / RECORD, folder / PICTURE)
-
-
-def _data(config: Config, folder: Path, options: Options) -> tuple[Config, TrainingImages]:
-    """The run's data set where it is by now, and its training images."""
-    config, key, where = build.with_images_in(config, options.images)
-    try:
-        data = training_images(config, folder)
-    except (UserError, OSError, ValueError) as error:
-        raise UserError(
-            f"{error}; the images were read from {key}={where}: say with --images FOLDER if they are elsewhere"
-        ) from error
-    return config, data
 
 
 def _images(composer: Composer, data: TrainingImages, config: Config, options: Options) -> _Images:
@@ -125,7 +111,7 @@ def _images(composer: Composer, data: TrainingImages, config: Config, options: O
     size = data.source.image_size
     real: Tensor | None = None
     if list(options.reference) != [UNSEEN]:
-        real = images_in([Path(each) for each in options.reference], size, options.count, seed)
+        real = images_in([Path(each) for each in options.reference], data.source, options.count, seed)
     else:
         try:
             real = unseen_images(data, config, options.count, seed)
@@ -143,8 +129,9 @@ def _figures(
     extractor: Extractor | None,
     streams: RunStreams,
     options: Options,
-) -> tuple[dict[str, Section], list[Table], dict[str, Tensor]]:
-    """All figures by section, their tables, and the distances in pixels."""
+) -> tuple[dict[str, Section], list[Table], dict[str, Tensor], Tensor]:
+    """All figures by section, their tables, the distances in pixels, and which training image is nearest to each
+    composition."""
     sections: dict[str, Section] = {}
     titled: list[Table] = []
     compared = {COMPOSITIONS: images.compositions.images} | ({} if images.real is None else {REAL: images.real})
@@ -160,13 +147,13 @@ def _figures(
         title = f"Against {len(images.real):,} {_reference(options)}, features of {extractor.name}"
         titled.append(tables.fidelity_table(rows, title, len(images.real)))
     points = {name: pixels(each) for name, each in compared.items()}
-    summary, distances = memorisation(points, pixels(images.training), data.labels, sources)
+    summary, distances, positions = memorisation(points, pixels(images.training), data.labels, sources)
     sections["distances"] = dict(summary)
     unit = "root mean square of the differences of pixels, in [0, 1]"
     titled.append(tables.distance_table(summary, "Distance to the nearest training image, in pixels", unit))
     if extractor is not None:
         points = {name: features[name]["kid"] for name in compared}
-        in_features, _ = memorisation(points, features[TRAINING]["kid"], data.labels, sources)
+        in_features, _, _ = memorisation(points, features[TRAINING]["kid"], data.labels, sources)
         sections["distances_in_features"] = dict(in_features)
         title = f"Distance to the nearest training image, in features of {extractor.name}"
         titled.append(tables.distance_table(in_features, title, "Euclidean distances of features"))
@@ -178,7 +165,7 @@ def _figures(
     if pairs:
         sections["reconstruction"] = dict(pairs)
         titled.append(tables.reconstruction_table(pairs, "Reconstruction, nothing mixed"))
-    return sections, titled, distances
+    return sections, titled, distances, positions
 
 
 def _reference(options: Options) -> str:

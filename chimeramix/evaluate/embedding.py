@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from chimeramix.config.schema import Config
 from chimeramix.data.subset import TrainingImages
@@ -74,19 +75,17 @@ def embed(
     for option, value, least in (("--count", count, 1), ("--others", others, 0), ("--seed", seed, 0)):
         if value < least:
             raise UserError(f"{option} {value}: must be at least {least}")
+    stem = out.with_suffix("") if out is not None and out.suffix in (".png", ".svg") else out
+    stem = stem or folder / f"embedding-{method}"
+    if out is not None and not stem.parent.is_dir():
+        raise UserError(f"--out {out}: there is no folder {stem.parent}")
     if method == "mde":
         check_pymde()
     record, config, classifier = read_classifier(folder)
     used = generator_of(folder, record)
     machine = Machine.choose(device, "fp32")
     machine.make_reproducible()
-    config, key, where = build.with_images_in(config, images)
-    try:
-        data = training_images(config, folder)
-    except (UserError, OSError, ValueError) as error:
-        raise UserError(
-            f"{error}; the images were read from {key}={where}: say with --images FOLDER if they are elsewhere"
-        ) from error
+    data = training_images(config, folder, images)
     network = None if used is None else read_generator(used)[2].to(machine.device)
     streams = RunStreams(seed, machine.device)
     with memory_errors():
@@ -103,10 +102,6 @@ def embed(
     title = ", ".join(
         map(str, (record.result["dataset"], record.result["method"] or "no name", record.result["model"]))
     )
-    stem = out.with_suffix("") if out is not None and out.suffix in (".png", ".svg") else out
-    stem = stem or folder / f"embedding-{method}"
-    if not stem.parent.is_dir():
-        raise UserError(f"--out {out}: there is no folder {stem.parent}")
     files = save_figure(draw(points, data.classes, title), stem)
     counts = ", ".join(f"{len(each)} {name}" for name, each in sets.items())
     print(f"{counts}: {' and '.join(str(file) for file in files)}")
@@ -149,8 +144,9 @@ def features_of(classifier: nn.Module, images: Tensor, normalize: Normalize, dev
     found: list[Tensor] = []
     handle = linear[-1].register_forward_pre_hook(lambda _, inputs: found.append(inputs[0].float().flatten(1).cpu()))
     try:
-        for batch in images.split(_BATCH):
-            classifier(normalize(batch.to(device)))
+        with parametrize.cached():  # the kernels of harmonic networks once
+            for batch in images.split(_BATCH):
+                classifier(normalize(batch.to(device)))
     finally:
         handle.remove()
     return torch.cat(found)

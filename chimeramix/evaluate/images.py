@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from chimeramix.config.schema import Config
-from chimeramix.data.image_file import read_image
+from chimeramix.data.image_file import Resize, read_image
 from chimeramix.data.image_folder import SUFFIXES
 from chimeramix.data.segments import SubsetSegments
 from chimeramix.data.subset import TrainingImages
@@ -21,6 +22,7 @@ from chimeramix.mixing import GLICO, ChimeraMix, Mixer, SuperMix
 from chimeramix.runs import build
 from chimeramix.runs.drawn import read_drawn
 from chimeramix.streams import RunStreams
+from chimeramix.types import DataSource
 
 _BATCH = 64
 
@@ -39,17 +41,28 @@ class Compositions:
     sources: Tensor | None
 
 
-def training_images(config: Config, folder: Path) -> TrainingImages:
-    """The images that a generator's run had, by its `split.json`. Raises `UserError` where the data set has others."""
+def training_images(config: Config, folder: Path, place: Path | None = None) -> TrainingImages:
+    """The images that a run had, by its `split.json`.
+
+    Args:
+        place: where the data set is by now; None for where it was.
+
+    Raises:
+        UserError: where the data set is gone, or has others.
+    """
     drawn = read_drawn(folder)
     indices, held_out, labels = drawn.indices, drawn.held_out, torch.tensor(drawn.labels)
-    source = build.source(config, needs_test=False)
-    part = source.train()
+    config, key, where = build.with_images_in(config, place)
+    remedy = f"the images were read from {key}={where}: say with --images FOLDER if they are elsewhere"
+    try:
+        source = build.source(config, needs_test=False)
+        part = source.train()
+    except (UserError, OSError, ValueError) as error:
+        raise UserError(f"{error}; {remedy}") from error
     known = [*indices, *held_out]
     if min(known) < 0 or max(known) >= len(part.labels) or not part.labels[indices].equal(labels):
-        raise UserError(
-            f"{folder / 'split.json'} has other labels than the data set has now: it is not the one of the run"
-        )
+        found = f"{folder / 'split.json'} has other labels than the data set has now"
+        raise UserError(f"{found}: it is not the one of the run; {remedy}")
     return TrainingImages(source, part, indices, config.split_seed, labels, held_out)
 
 
@@ -71,7 +84,7 @@ class NoneLeft(UserError):
 def unseen_positions(data: TrainingImages, config: Config, count: int, seed: int) -> list[int]:
     """Positions of up to `count` images of the training part that the run has not seen, drawn with the seed.
 
-    Classes have the shares that they have among the training images. The test part is not read.
+    Classes have the shares that they have among the training images, to within one image. The test part is not read.
 
     Raises:
         NoneLeft: where a class has none left.
@@ -89,9 +102,11 @@ def unseen_positions(data: TrainingImages, config: Config, count: int, seed: int
     available = labels.bincount(minlength=len(data.classes))
     taken = wanted > 0
     total = min(count, int((available[taken] * len(data.labels) // wanted[taken]).min()))
-    quota = wanted * total // len(data.labels)
-    if int(quota.sum()) == 0:
+    if total == 0:
         raise NoneLeft("the run has seen all training images of a class, so there are no others to compare with")
+    quota = wanted * total // len(data.labels)
+    by_remainder = (wanted * total % len(data.labels)).argsort(descending=True, stable=True)
+    quota[by_remainder[: total - int(quota.sum())]] += 1
     chosen: list[int] = []
     for label, number in enumerate(quota.tolist()):
         members = (labels == label).nonzero().flatten().tolist()
@@ -99,9 +114,11 @@ def unseen_positions(data: TrainingImages, config: Config, count: int, seed: int
     return chosen
 
 
-def images_in(folders: Sequence[Path], size: int, count: int, seed: int) -> Tensor:
-    """Up to `count` images `[M, 3, S, S]` uint8, drawn with the seed from all below some folders; the centre is cut
-    out. Raises `UserError`."""
+def images_in(folders: Sequence[Path], source: DataSource, count: int, seed: int) -> Tensor:
+    """Up to `count` images `[M, 3, S, S]` uint8, drawn with the seed from all below some folders, and made squares as
+    the data set's are; where that says nothing of it, the centre is cut out. Raises `UserError`."""
+    resize: Resize = getattr(source, "resize", "crop")
+    square = partial(read_image, size=source.image_size, resize=resize, resize_to=getattr(source, "resize_to", None))
     paths: list[Path] = []
     for folder in folders:
         found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
@@ -109,7 +126,7 @@ def images_in(folders: Sequence[Path], size: int, count: int, seed: int) -> Tens
             raise UserError(f"--reference {folder}: no such folder, or it holds no images")
         paths += found
     order = torch.randperm(len(paths), generator=torch.Generator().manual_seed(seed))[:count].tolist()
-    return torch.from_numpy(np.stack([read_image(paths[place], size, "crop") for place in order]))
+    return torch.from_numpy(np.stack([square(paths[place]) for place in order]))
 
 
 def with_composing_mixer(config: Config, network: nn.Module) -> Config:

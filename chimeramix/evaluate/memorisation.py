@@ -58,7 +58,7 @@ def nearest(points: Tensor, others: Tensor, excluded: Tensor | None = None) -> t
 
 def memorisation(
     points: dict[str, Tensor], training: Tensor, labels: Tensor, sources: Tensor | None
-) -> tuple[dict[str, Distances], dict[str, Tensor]]:
+) -> tuple[dict[str, Distances], dict[str, Tensor], Tensor]:
     """Distances to the nearest training image.
 
     Args:
@@ -69,7 +69,7 @@ def memorisation(
 
     Returns:
         For each set, and for the training images among themselves (of any class, and of the same class), the summary;
-        and all distances `[M]`.
+        all distances `[M]`; and for each composition the position of the nearest training image, `[M]`.
     """
     itself = torch.eye(len(training), dtype=torch.bool)
     of_others = itself | (labels[:, None] != labels)
@@ -85,13 +85,13 @@ def memorisation(
     distances = {name: distance for name, (distance, _) in found.items()} | among
     # Of the training images it is the quantile itself, or nearly so.
     summary = {name: _summary(each, None if name in among else threshold) for name, each in distances.items()}
+    first = next(iter(points))
+    position = found[first][1]
     if sources is not None:
-        first = next(iter(points))
-        position = found[first][1]
         of_sources = float((sources == position[:, None]).any(1).double().mean())
         plain = summary[first]
         summary[first] = Distances(plain.images, plain.low, plain.median, plain.high, plain.close, of_sources)
-    return summary, distances
+    return summary, distances, position
 
 
 def _summary(distances: Tensor, threshold: float | None) -> Distances:

@@ -111,6 +111,11 @@ def test_mistakes(runs: Path, capsys: Output, words: list[str], expected: str) -
     assert expected in capsys.readouterr().err
 
 
+def test_a_folder_for_the_picture_is_looked_for_first(tmp_path: Path, capsys: Output) -> None:
+    assert embed(tmp_path, "--out", str(tmp_path / "gone" / "seen")) == 2
+    assert "there is no folder" in capsys.readouterr().err
+
+
 def test_folders_that_are_no_classifier(runs: Path, tmp_path: Path, capsys: Output) -> None:
     assert embed(folder_of("generator", runs)) == 2
     assert "is the run of a generator, not of a classifier" in capsys.readouterr().err

@@ -41,7 +41,7 @@ def test_a_copy_has_distance_0_and_one_grey_level_is_seen() -> None:
 
 def test_training_images_are_compared_with_each_other_and_not_with_themselves() -> None:
     training, labels = noise(7, 1), torch.tensor([0, 0, 0, 1, 1, 2, 0])
-    summary, distances = memorisation({"compositions": pixels(noise(9, 0))}, pixels(training), labels, None)
+    summary, distances, positions = memorisation({"compositions": pixels(noise(9, 0))}, pixels(training), labels, None)
 
     def of_loop(same_class: bool) -> list[float]:
         found = []
@@ -56,6 +56,7 @@ def test_training_images_are_compared_with_each_other_and_not_with_themselves() 
         assert distances[f"training images, {name}"].tolist() == pytest.approx(expected, rel=1e-5)
         row = summary[f"training images, {name}"]
         assert (row.images, row.median) == (len(expected), pytest.approx(np.quantile(expected, 0.5), rel=1e-5))
+    assert positions.equal(nearest(pixels(noise(9, 0)), pixels(training))[1])
     row, every = summary["compositions"], distances["compositions"].numpy()
     assert (row.low, row.high) == pytest.approx(tuple(np.quantile(every, [0.05, 0.95])), rel=1e-5)
     assert row.close == pytest.approx((every < np.quantile(of_loop(False), 0.05)).mean())
@@ -68,13 +69,15 @@ def test_near_copies_are_close_and_their_sources_nearest() -> None:
     sources = torch.tensor([[0, 9], [9, 1], [2, 2], [3, 9], [8, 9], [8, 9], *[[9, 9]] * 4])
     found = nearest(pixels(compositions), pixels(training))[1]
     by_chance = sum(position == 9 for position in found[6:].tolist())
-    summary, _ = memorisation({"compositions": pixels(compositions)}, pixels(training), torch.zeros(10).long(), sources)
+    summary, _, _ = memorisation(
+        {"compositions": pixels(compositions)}, pixels(training), torch.zeros(10).long(), sources
+    )
     assert summary["compositions"].of_sources == pytest.approx((4 + by_chance) / 10)
     assert summary["compositions"].close == pytest.approx(0.6, abs=0.1)
 
 
 def test_one_training_image_has_no_other_to_be_compared_with() -> None:
-    summary, _ = memorisation({"compositions": pixels(noise(3, 0))}, pixels(noise(1, 1)), torch.tensor([0]), None)
+    summary, _, _ = memorisation({"compositions": pixels(noise(3, 0))}, pixels(noise(1, 1)), torch.tensor([0]), None)
     assert summary.keys() == {"compositions"}
     assert summary["compositions"].close is None
 
