@@ -21,6 +21,7 @@ from chimeramix.errors import UserError
 from chimeramix.mixing import GLICO, ChimeraMix, Mixer, SuperMix
 from chimeramix.runs import build
 from chimeramix.runs.drawn import read_drawn
+from chimeramix.runs.record import read_spec
 from chimeramix.streams import RunStreams
 from chimeramix.types import DataSource
 
@@ -63,6 +64,11 @@ def training_images(config: Config, folder: Path, place: Path | None = None) -> 
     if min(known) < 0 or max(known) >= len(part.labels) or not part.labels[indices].equal(labels):
         found = f"{folder / 'split.json'} has other labels than the data set has now"
         raise UserError(f"{found}: it is not the one of the run; {remedy}")
+    # Of a folder of images; positions mean other images once one is added or removed, though labels may still fit.
+    facts = (read_spec(folder) or {}).get("facts") or {}
+    if facts.get("num_train", len(part.labels)) != len(part.labels) or list(part.classes) != drawn.classes:
+        found = f"{folder / 'spec.json'} has other classes, or another number of training images, than the data set has"
+        raise UserError(f"{found} now: it is not the one of the run; {remedy}")
     return TrainingImages(source, part, indices, config.split_seed, labels, held_out)
 
 

@@ -299,3 +299,5 @@ def test_where_all_images_were_trained_on_a_folder_is_asked_for(
     moved = (tmp_path / "images").rename(tmp_path / "moved")
     assert "dataset.root=" in told(capsys, folder, "--no-fidelity")
     assert evaluate(folder, "--no-fidelity", "--images", str(moved))["reference_images"] == 0
+    shutil.copy(moved / "train" / "dog" / "0.png", moved / "train" / "dog" / "2.png")  # behind all the others
+    assert "another number of training images" in told(capsys, folder, "--no-fidelity", "--images", str(moved))
