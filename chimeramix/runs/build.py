@@ -125,6 +125,13 @@ def mask_of(group: dict[str, Any]) -> Mask | None:
     return None
 
 
+def most_images(config: Config) -> int:
+    """Among how many images the masks of a run's mixers and of its generator divide places; 2 without any."""
+    groups = [*_mixers(config.mixer), *([config.generator] if config.generator is not None else [])]
+    masks = [each["mask"] for each in groups if isinstance(each.get("mask"), dict)]
+    return max([2, *(mask["images"] for mask in masks if isinstance(mask.get("images"), int))])
+
+
 def needs_generator(config: Config) -> bool:
     """Whether the mixer, or one of a chain's, composes images with a trained generator."""
     return generating_mixer(config) is not None

@@ -23,12 +23,13 @@ from chimeramix.runs.tryout import (
     try_procedure,
     try_schedule,
 )
+from chimeramix.shares import images_of
 from chimeramix.streams import RunStreams
 from chimeramix.sweep.plan import PlannedRun
 from chimeramix.types import DataSource, Subset
 
 _CLASSES = 10  # of the data set or not: nothing that a part refuses depends on it
-_PER_CLASS = 2  # images; some parts refuse a single one
+_PER_CLASS = 2  # images, at least; some parts refuse a single one, and masks may ask for more
 
 Blank = Callable[[int], Subset]  # of a side
 
@@ -46,8 +47,9 @@ class Trials:
         assert source is not None
         config = settings.config
         check_images(config, source.image_size, None)
-        per_class = config.max_labels_per_class or min(build.class_sizes(source) or [_PER_CLASS])
-        blank = partial(_blank, per_class=min(per_class, _PER_CLASS))
+        wanted = max(_PER_CLASS, build.most_images(config))
+        per_class = min(config.max_labels_per_class or min(build.class_sizes(source) or [wanted]), wanted)
+        blank = partial(_blank, per_class=per_class)
         if settings.role == "classifier":
             check_sharpness(config, None)
             check_views(config, source.image_size)
@@ -65,7 +67,7 @@ class Trials:
             elif group == "procedure":
                 content = [chosen, config.model]
             compiled = config.machine.compile
-            key = json.dumps([group, content, source.image_size, compiled, per_class == 1], sort_keys=True)
+            key = json.dumps([group, content, source.image_size, compiled, per_class], sort_keys=True)
             if key not in self._passed:
                 _ALL[group](config, source, blank)
                 self._passed.add(key)
@@ -87,7 +89,7 @@ def _generator(config: Config, source: DataSource, blank: Blank) -> None:
     if generator.needs_partners:
         views, streams = _views(config, source, subset, generator.augment)
         with as_user_error("generator"):
-            SameClassPartners(views, streams["partners"]).check(generator.include_self)
+            SameClassPartners(views, streams["partners"]).check(generator.include_self, images_of(generator.mask))
 
 
 def _augment(config: Config, source: DataSource, blank: Blank) -> None:
