@@ -112,9 +112,8 @@ class SameClassPartners:
         more than two that are mixed, fewer than these."""
         present = self._count[self.views.subset.labels]
         if images > 2 and int(present.min()) < images:
-            label = int(self.views.subset.labels[present.argmin()])
             raise ValueError(
-                f"mask.images={images} needs {images} images of each class, but class {label} has only "
+                f"mask.images={images} needs {images} images of each class, but the smallest has only "
                 f"{int(present.min())} to train on: set mask.images={max(int(present.min()), 2)}, raise "
                 "max_labels_per_class, or hold out fewer with validation"
             )

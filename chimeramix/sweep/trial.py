@@ -4,6 +4,7 @@ a part refuses, before a thousand jobs fail of it."""
 import json
 from collections.abc import Callable
 from functools import partial
+from math import inf
 
 import torch
 
@@ -23,12 +24,13 @@ from chimeramix.runs.tryout import (
     try_procedure,
     try_schedule,
 )
+from chimeramix.shares import images_of
 from chimeramix.streams import RunStreams
 from chimeramix.sweep.plan import PlannedRun
 from chimeramix.types import DataSource, Subset
 
 _CLASSES = 10  # of the data set or not: nothing that a part refuses depends on it
-_PER_CLASS = 2  # images; some parts refuse a single one
+_PER_CLASS = 2  # images; some parts refuse a single one, and masks may need more
 
 Blank = Callable[[int], Subset]  # of a side
 
@@ -46,8 +48,7 @@ class Trials:
         assert source is not None
         config = settings.config
         check_images(config, source.image_size, None)
-        per_class = config.max_labels_per_class or min(build.class_sizes(source) or [_PER_CLASS])
-        blank = partial(_blank, per_class=min(per_class, _PER_CLASS))
+        smallest = _smallest_class(config, source)
         if settings.role == "classifier":
             check_sharpness(config, None)
             check_views(config, source.image_size)
@@ -65,10 +66,19 @@ class Trials:
             elif group == "procedure":
                 content = [chosen, config.model]
             compiled = config.machine.compile
-            key = json.dumps([group, content, source.image_size, compiled, per_class == 1], sort_keys=True)
+            needed = images_of(build.mask_of(chosen)) if group in ("generator", "mixer") else 0
+            per_class = int(min(smallest, max(needed, _PER_CLASS)))
+            key = json.dumps([group, content, source.image_size, compiled, per_class], sort_keys=True)
             if key not in self._passed:
-                _ALL[group](config, source, blank)
+                _ALL[group](config, source, partial(_blank, per_class=per_class))
                 self._passed.add(key)
+
+
+def _smallest_class(config: Config, source: DataSource) -> float:
+    """At most so many images of it are trained on; infinite where only reading the data would tell."""
+    drawn = config.max_labels_per_class or min(build.class_sizes(source) or [inf])
+    # Folds differ by at most one image of a class.
+    return drawn if config.validation.fold is None or drawn == inf else drawn - drawn // config.validation.folds
 
 
 def _blank(size: int, per_class: int) -> Subset:
@@ -87,7 +97,7 @@ def _generator(config: Config, source: DataSource, blank: Blank) -> None:
     if generator.needs_partners:
         views, streams = _views(config, source, subset, generator.augment)
         with as_user_error("generator"):
-            SameClassPartners(views, streams["partners"]).check(generator.include_self)
+            SameClassPartners(views, streams["partners"]).check(generator.include_self, images_of(generator.mask))
 
 
 def _augment(config: Config, source: DataSource, blank: Blank) -> None:

@@ -117,6 +117,21 @@ def test_more_unlabelled_images_than_there_are(tmp_path: Path, role: str, words:
             "procedure averages the weights itself: choose average=none",
         ),
         (
+            "generator",
+            ["+experiment=several/grid", *GENERATOR, "max_labels_per_class=5", "mask.images=3,5,8"],
+            "generator: mask.images=8 needs 8 images of each class, but the smallest has only 5",
+        ),
+        (
+            "classifier",
+            ["+experiment=several/grid_direct", "max_labels_per_class=5", "mask.images=3,5,8"],
+            "mixer: mask.images=8 needs 8 images of each class, but the smallest has only 5",
+        ),
+        (
+            "classifier",
+            ["+experiment=several/grid_direct", "max_labels_per_class=8", "validation.fold=0", "mask.images=7,8"],
+            "mixer: mask.images=8 needs 8 images of each class, but the smallest has only 7",
+        ),
+        (
             "classifier",
             ["+experiment=automix", "model=wideresnet_10_2,scattering", "max_labels_per_class=2"],
             "AutoMix does not know which feature maps of ParametricScattering to mix by: set procedure.layer",
