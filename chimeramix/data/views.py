@@ -154,8 +154,9 @@ class SameClassPartners:
         return self.views(self.index(batch, include_self, count))
 
     def shared(self, batch: Batch, include_self: bool, count: int) -> tuple[Batch, Tensor | None]:
-        """Views of the partners, one of each image however often it was drawn for the batch: those who draw the same
-        image share its augmentation, and whoever encodes views does it once for each.
+        """Views of the partners. On the CPU there is one of each image however often it was drawn for the batch: those
+        who draw the same image share its augmentation, and whoever encodes views does it once for each. Elsewhere there
+        is one of each image of the subset, or of each draw, whichever are fewer.
 
         Returns:
             V views, and which of them each partner is, `[count * B]` int64 in the order of `index`; None where they are
