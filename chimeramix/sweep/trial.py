@@ -76,9 +76,10 @@ class Trials:
 
 def _smallest_class(config: Config, source: DataSource) -> float:
     """At most so many images of it are trained on; infinite where only reading the data would tell."""
-    drawn = config.max_labels_per_class or min(build.class_sizes(source) or [inf])
-    # Folds differ by at most one image of a class.
-    return drawn if config.validation.fold is None or drawn == inf else drawn - drawn // config.validation.folds
+    drawn: float = config.max_labels_per_class or min(build.class_sizes(source) or [], default=inf)
+    if config.validation.fold is None or drawn == inf:
+        return drawn
+    return drawn - drawn // config.validation.folds  # folds differ by at most one image of a class
 
 
 def _blank(size: int, per_class: int) -> Subset:

@@ -184,3 +184,10 @@ def test_one_run_is_singular(tmp_path: Path, caplog: pytest.LogCaptureFixture) -
     caplog.clear()
     sweep(Tree("generator"), [*DIGITS, "+experiment=baseline", f"machine.runs_dir={tmp_path}"])
     assert "1 of 1 combination trains no generator: nothing to do" in caplog.text
+
+
+def test_classes_of_unknown_size_are_no_reason_to_refuse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where only reading the data would tell, a group of three may be had; the other combination is refused."""
+    monkeypatch.setattr(Digits, "class_sizes", lambda self: None)
+    words = ["+experiment=several/grid_direct", "max_labels_per_class=null", "mask.images=3", "mask.mix_size=4,1000"]
+    assert "mix_size (1000) must be at most" in refused(tmp_path, "classifier", *DIGITS, *words)
