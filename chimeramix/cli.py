@@ -7,10 +7,8 @@ from typing import TYPE_CHECKING
 
 from chimeramix import __version__
 from chimeramix.evaluate import options as evaluation
+from chimeramix.report import options as reporting
 from chimeramix.report.command import FORMATS
-from chimeramix.report.command import report as report_runs
-from chimeramix.report.extras import Extras
-from chimeramix.report.store import METRICS
 from chimeramix.terminal import exit_status, set_up_logging
 from chimeramix.tuning.options import METRICS as TUNED_METRICS
 from chimeramix.tuning.options import STOPS, Options
@@ -31,70 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
     prepare.add_argument("--config-dir", "-cd", metavar="DIR", help="a folder with a data set's file of your own")
 
     report = commands.add_parser("report", help="mean and standard deviation over seeds of all finished runs")
-    report.add_argument("runs", type=Path, help="a folder of runs (machine.runs_dir)")
-    report.add_argument(
-        "--format",
-        choices=FORMATS,
-        default="terminal",
-        help="of the tables; csv: a line per result, runs-csv: a line per run (default: %(default)s)",
-    )
-    report.add_argument(
-        "--metric",
-        choices=METRICS,
-        default="accuracy",
-        help="of the test set or the held-out images; accuracy_median: of the last epochs, of runs with "
-        "evaluation.median_of (default: %(default)s)",
-    )
-    report.add_argument(
-        "--compare",
-        nargs=2,
-        metavar=("METHOD", "OTHER"),
-        help="two methods, named as in the table, over the same splits, with a 95 %% confidence interval",
-    )
-    report.add_argument(
-        "--where",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="only runs with this value of a key of their configuration or record, such as optimizer.lr=0.1 or "
-        "max_labels_per_class=5,10; repeat it for further conditions",
-    )
-    report.add_argument(
-        "--variants",
-        action="store_true",
-        help="averaged weights and views against the plain ones of the same runs, with a 95 %% confidence interval",
-    )
-    report.add_argument("--plots", type=Path, metavar="FOLDER", help="draw plots into it, as PNG and SVG")
-    report.add_argument(
-        "--per-class", action="store_true", help="with --compare: the accuracy within each class, and its difference"
-    )
-    report.add_argument(
-        "--ensemble", action="store_true", help="mean probabilities of the seeds that were trained on the same split"
-    )
-    report.add_argument(
-        "--calibration",
-        action="store_true",
-        help="NLL, expected calibration error and Brier score; NLL and error also after temperature scaling, where "
-        "validation runs (validation.fold=...) give a temperature",
-    )
-    report.add_argument(
-        "--effort", action="store_true", help="steps, seconds and FLOPs of the runs and of the generators that they use"
-    )
-    report.add_argument(
-        "--over",
-        metavar="KEY",
-        help="the metric over the values of a key, such as mask.mix_size; with --plots drawn as well",
-    )
-    report.add_argument(
-        "--hardest", type=Path, metavar="FILE.png", help="draw the images that most runs get wrong, for each data set"
-    )
-    report.add_argument(
-        "--images",
-        type=Path,
-        metavar="FOLDER",
-        help="where the images of --hardest are, if they are not where the runs read them (dataset.root of a folder of "
-        "images, machine.data_dir of other data sets)",
-    )
+    reporting.add_to(report)
 
     ensemble = commands.add_parser("ensemble", help="the mean probability of several runs, beside each of them")
     ensemble.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="a finished classifier's folder")
@@ -207,17 +142,7 @@ def _do(options: argparse.Namespace) -> None:
     elif options.command == "embed":
         _embed(options)
     else:
-        extras = Extras(
-            options.variants,
-            options.ensemble,
-            options.calibration,
-            options.per_class,
-            options.effort,
-            options.over,
-            options.hardest,
-            options.images,
-        )
-        report_runs(options.runs, options.format, options.metric, options.compare, options.plots, options.where, extras)
+        reporting.run(options)
 
 
 def _prepare(dataset: str, overrides: list[str], config_dir: str | None) -> None:

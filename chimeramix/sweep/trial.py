@@ -30,7 +30,7 @@ from chimeramix.sweep.plan import PlannedRun
 from chimeramix.types import DataSource, Subset
 
 _CLASSES = 10  # of the data set or not: nothing that a part refuses depends on it
-_PER_CLASS = 2  # images; some parts refuse a single one, and masks may need more
+_PER_CLASS = 2  # images, at least; some parts refuse a single one, and masks may ask for more
 
 Blank = Callable[[int], Subset]  # of a side
 
@@ -48,7 +48,9 @@ class Trials:
         assert source is not None
         config = settings.config
         check_images(config, source.image_size, None)
-        smallest = _smallest_class(config, source)
+        wanted = max(_PER_CLASS, build.most_images(config))
+        per_class = int(min(_smallest_class(config, source), wanted))
+        blank = partial(_blank, per_class=per_class)
         if settings.role == "classifier":
             check_sharpness(config, None)
             check_views(config, source.image_size)
@@ -66,11 +68,9 @@ class Trials:
             elif group == "procedure":
                 content = [chosen, config.model]
             compiled = config.machine.compile
-            needed = images_of(build.mask_of(chosen)) if group in ("generator", "mixer") else 0
-            per_class = int(min(smallest, max(needed, _PER_CLASS)))
             key = json.dumps([group, content, source.image_size, compiled, per_class], sort_keys=True)
             if key not in self._passed:
-                _ALL[group](config, source, partial(_blank, per_class=per_class))
+                _ALL[group](config, source, blank)
                 self._passed.add(key)
 
 

@@ -93,7 +93,7 @@ MISTAKES = {
         "mixer: needs a generator with latent codes: choose generator=glico",
     ),
     "a generator without mixtures": ((*GRID, "mixer=supermix"), "mixer: needs a generator with stored mixtures"),
-    "no option": ((*BASELINE, "model=null"), "model=null: choose an option by its name: resnet18,"),
+    "no option": ((*BASELINE, "model=null"), "model=null: choose an option by its name: ", " resnet18,"),
     "no group": ((*BASELINE, "schedule=null"), "schedule=null: choose an option by its name: constant, cosine"),
     "no optimizer": ((*BASELINE, "optimizer=null"), "optimizer=null: choose an option by its name: adamw, sgd"),
     "class": ((*BASELINE, "model._target_=chimeramix.models.WideResnet"), "model._target_=", "WideResnet"),

@@ -17,7 +17,7 @@ from tests.bad_input.words import DIGITS
         ("model: {dropout: often}", "model.dropout=often: must be a number"),
         ("defaults: [override /model: resnet5]", "did you mean resnet50?"),
         ("defaults: [override /modell: resnet50]", "there is no config group modell; did you mean model?"),
-        ("model: 5", "there is no model here: choose one with model=NAME (resnet18,"),
+        ("model: 5", "there is no model here: choose one with model=NAME (harmonic_resnet18,"),
         ("seed: [1", "not valid YAML: "),
     ],
 )

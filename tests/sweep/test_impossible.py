@@ -107,6 +107,16 @@ def test_more_unlabelled_images_than_there_are(tmp_path: Path, role: str, words:
             "max_labels_per_class is 5 but the published split has 50 images of each class",
         ),
         (
+            "generator",
+            ["+experiment=several/grid", *GENERATOR, "max_labels_per_class=4,3"],
+            "generator: mask.images=4 needs 4 images of each class, but the smallest has only 3",
+        ),
+        (
+            "classifier",
+            ["+experiment=several/grid_direct", "mask.images=4,8", "max_labels_per_class=5"],
+            "mixer: mask.images=8 needs 8 images of each class, but the smallest has only 5",
+        ),
+        (
             "classifier",
             ["+experiment=mixmatch", "mixer=none,mixup", "max_labels_per_class=2"],
             "procedure mixes images itself: choose mixer=none",
@@ -115,16 +125,6 @@ def test_more_unlabelled_images_than_there_are(tmp_path: Path, role: str, words:
             "classifier",
             ["+experiment=mixmatch", "average=none,ema", "max_labels_per_class=2"],
             "procedure averages the weights itself: choose average=none",
-        ),
-        (
-            "generator",
-            ["+experiment=several/grid", *GENERATOR, "max_labels_per_class=5", "mask.images=3,5,8"],
-            "generator: mask.images=8 needs 8 images of each class, but the smallest has only 5",
-        ),
-        (
-            "classifier",
-            ["+experiment=several/grid_direct", "max_labels_per_class=5", "mask.images=3,5,8"],
-            "mixer: mask.images=8 needs 8 images of each class, but the smallest has only 5",
         ),
         (
             "classifier",
