@@ -112,9 +112,8 @@ class SameClassPartners:
         more than two that are mixed, fewer than these."""
         present = self._count[self.views.subset.labels]
         if images > 2 and int(present.min()) < images:
-            label = int(self.views.subset.labels[present.argmin()])
             raise ValueError(
-                f"mask.images={images} needs {images} images of each class, but class {label} has only "
+                f"mask.images={images} needs {images} images of each class, but the smallest has only "
                 f"{int(present.min())} to train on: set mask.images={max(int(present.min()), 2)}, raise "
                 "max_labels_per_class, or hold out fewer with validation"
             )
@@ -155,8 +154,9 @@ class SameClassPartners:
         return self.views(self.index(batch, include_self, count))
 
     def shared(self, batch: Batch, include_self: bool, count: int) -> tuple[Batch, Tensor | None]:
-        """Views of the partners, one of each image however often it was drawn for the batch: those who draw the same
-        image share its augmentation, and whoever encodes views does it once for each.
+        """Views of the partners. On the CPU there is one of each image however often it was drawn for the batch: those
+        who draw the same image share its augmentation, and whoever encodes views does it once for each. Elsewhere there
+        is one of each image of the subset, or of each draw, whichever are fewer.
 
         Returns:
             V views, and which of them each partner is, `[count * B]` int64 in the order of `index`; None where they are

@@ -1,8 +1,9 @@
 """ChimeraMix (Reinders et al. 2022): compositions of same-class images, in feature space or in pixels.
 
 The label never changes, because all images are of one class. A mask for more than two images composes as many, after
-HydraMix (Reinders, Schubert and Rosenhahn 2025). Then the partners of a batch share views: an image that is a partner
-of several samples, or several partners of one, is augmented once, and encoded once.
+HydraMix (Reinders, Schubert and Rosenhahn 2025). Then the partners of a batch may share views: an image that is a
+partner of several samples, or several partners of one, is augmented once, and encoded once. On a GPU that is so where
+a batch draws at least as many partners as the subset has images (see `SameClassPartners.shared`).
 """
 
 from pathlib import Path

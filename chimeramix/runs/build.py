@@ -23,6 +23,7 @@ from chimeramix.data.views import SameClassPartners, Views
 from chimeramix.errors import UserError
 from chimeramix.generators.base import Generator
 from chimeramix.mixing.base import Mixer
+from chimeramix.shares import images_of
 from chimeramix.streams import RunStreams, derive_seed
 from chimeramix.types import DataSource, Mask
 
@@ -128,8 +129,8 @@ def mask_of(group: dict[str, Any]) -> Mask | None:
 def most_images(config: Config) -> int:
     """Among how many images the masks of a run's mixers and of its generator divide places; 2 without any."""
     groups = [*_mixers(config.mixer), *([config.generator] if config.generator is not None else [])]
-    masks = [each["mask"] for each in groups if isinstance(each.get("mask"), dict)]
-    return max([2, *(mask["images"] for mask in masks if isinstance(mask.get("images"), int))])
+    with as_user_error("mask"):
+        return max([2, *(images_of(_make(each["mask"])) for each in groups if each.get("mask") is not None)])
 
 
 def needs_generator(config: Config) -> bool:

@@ -4,6 +4,7 @@ a part refuses, before a thousand jobs fail of it."""
 import json
 from collections.abc import Callable
 from functools import partial
+from math import inf
 
 import torch
 
@@ -48,7 +49,7 @@ class Trials:
         config = settings.config
         check_images(config, source.image_size, None)
         wanted = max(_PER_CLASS, build.most_images(config))
-        per_class = min(config.max_labels_per_class or min(build.class_sizes(source) or [wanted]), wanted)
+        per_class = int(min(_smallest_class(config, source), wanted))
         blank = partial(_blank, per_class=per_class)
         if settings.role == "classifier":
             check_sharpness(config, None)
@@ -71,6 +72,14 @@ class Trials:
             if key not in self._passed:
                 _ALL[group](config, source, blank)
                 self._passed.add(key)
+
+
+def _smallest_class(config: Config, source: DataSource) -> float:
+    """At most so many images of it are trained on; infinite where only reading the data would tell."""
+    drawn: float = config.max_labels_per_class or min(build.class_sizes(source) or [], default=inf)
+    if config.validation.fold is None or drawn == inf:
+        return drawn
+    return drawn - drawn // config.validation.folds  # folds differ by at most one image of a class
 
 
 def _blank(size: int, per_class: int) -> Subset:

@@ -178,11 +178,11 @@ def test_several_partners_with_include_self_are_independent() -> None:
 def test_too_few_images_for_a_group_are_told(include_self: bool) -> None:
     partners = SameClassPartners(views_of(), RandomStream(0))
     partners.check(include_self, 3)
-    told = r"mask.images=4 needs 4 images of each class, but class 2 has only 3 .*mask.images=3.*max_labels_per_class"
+    told = r"mask.images=4 needs 4 images of each class, but the smallest has only 3 .*mask.images=3.*max_labels"
     with pytest.raises(ValueError, match=told):
         partners.check(include_self, 4)
     partners = SameClassPartners(views_of(torch.tensor([0, 0, 1, 0])), RandomStream(0))
-    with pytest.raises(ValueError, match=r"class 1 has only 1 .*set mask.images=2,"):
+    with pytest.raises(ValueError, match=r"the smallest has only 1 .*set mask.images=2,"):
         partners.check(include_self, 3)
 
 

@@ -143,5 +143,5 @@ def test_mixers_of_groups_stand_where_torchvisions_do(kind: type[Mixer]) -> None
 def test_classes_that_are_too_small_are_refused(kind: type[Mixer]) -> None:
     partners, _ = partners_and_views(segments=False)
     generator = {"generator": network(32)} if kind is ChimeraMix else {}
-    with pytest.raises(ValueError, match=r"mask\.images=6 needs 6 images of each class, but class 0 has only 5"):
+    with pytest.raises(ValueError, match=r"mask\.images=6 needs 6 images of each class, but the smallest has only 5"):
         kind(2, partners=partners, mask=GridMask(4, images=6), **generator)  # type: ignore[call-arg]

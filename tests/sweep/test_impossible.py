@@ -109,12 +109,12 @@ def test_more_unlabelled_images_than_there_are(tmp_path: Path, role: str, words:
         (
             "generator",
             ["+experiment=several/grid", *GENERATOR, "max_labels_per_class=4,3"],
-            "generator: mask.images=4 needs 4 images of each class, but class 0 has only 3",
+            "generator: mask.images=4 needs 4 images of each class, but the smallest has only 3",
         ),
         (
             "classifier",
             ["+experiment=several/grid_direct", "mask.images=4,8", "max_labels_per_class=5"],
-            "mixer: mask.images=8 needs 8 images of each class, but class 0 has only 5",
+            "mixer: mask.images=8 needs 8 images of each class, but the smallest has only 5",
         ),
         (
             "classifier",
@@ -125,6 +125,11 @@ def test_more_unlabelled_images_than_there_are(tmp_path: Path, role: str, words:
             "classifier",
             ["+experiment=mixmatch", "average=none,ema", "max_labels_per_class=2"],
             "procedure averages the weights itself: choose average=none",
+        ),
+        (
+            "classifier",
+            ["+experiment=several/grid_direct", "max_labels_per_class=8", "validation.fold=0", "mask.images=7,8"],
+            "mixer: mask.images=8 needs 8 images of each class, but the smallest has only 7",
         ),
         (
             "classifier",
@@ -179,3 +184,10 @@ def test_one_run_is_singular(tmp_path: Path, caplog: pytest.LogCaptureFixture) -
     caplog.clear()
     sweep(Tree("generator"), [*DIGITS, "+experiment=baseline", f"machine.runs_dir={tmp_path}"])
     assert "1 of 1 combination trains no generator: nothing to do" in caplog.text
+
+
+def test_classes_of_unknown_size_are_no_reason_to_refuse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where only reading the data would tell, a group of three may be had; the other combination is refused."""
+    monkeypatch.setattr(Digits, "class_sizes", lambda self: None)
+    words = ["+experiment=several/grid_direct", "max_labels_per_class=null", "mask.images=3", "mask.mix_size=4,1000"]
+    assert "mix_size (1000) must be at most" in refused(tmp_path, "classifier", *DIGITS, *words)
