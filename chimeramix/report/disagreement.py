@@ -16,13 +16,12 @@ from typing import Any
 
 import numpy as np
 
-from chimeramix.errors import UserError
 from chimeramix.report.paired import Comparison, dependent, half_width
 from chimeramix.report.predicted import Reader
 from chimeramix.report.scores import class_accuracies
 from chimeramix.report.store import Draw
 from chimeramix.report.tables import ABSENT, DEPENDENT, difference_cells
-from chimeramix.runs.drawn import read_drawn
+from chimeramix.runs.drawn import what_is_left
 from chimeramix.runs.predictions import Predictions
 from chimeramix.runs.spec import size_name
 from chimeramix.terminal import Table, Text, counted
@@ -165,8 +164,6 @@ def _accuracies(predictions: Predictions) -> Any:
 def _classes(comparison: Comparison, count: int) -> list[str]:
     """Names of the classes, numbers where `split.json` lacks them."""
     folder = next(iter(comparison.first.runs.values())).folder
-    try:
-        names = read_drawn(folder).classes
-    except UserError:
-        names = []
+    drawn = what_is_left(folder)
+    names = [] if drawn is None else drawn.classes
     return names if len(names) == count else [str(label) for label in range(count)]

@@ -6,7 +6,7 @@ from chimeramix.errors import UserError
 from chimeramix.report.command import show
 from chimeramix.report.labels import DataSet
 from chimeramix.report.scores import BINS, Scores, log_probabilities, mean_of
-from chimeramix.runs.drawn import read_drawn
+from chimeramix.runs.drawn import what_is_left
 from chimeramix.runs.predictions import Predictions, read_predictions
 from chimeramix.runs.record import Record, read_record
 from chimeramix.terminal import Table, Text
@@ -116,8 +116,5 @@ def _other_labels(folders: list[Path]) -> str | None:
 
 def _labelled(folder: Path) -> set[int] | None:
     """Positions of the images that a run was trained on; None where they are lost."""
-    try:
-        drawn = read_drawn(folder)
-    except UserError:
-        return None
-    return set(drawn.indices) - set(drawn.held_out)
+    drawn = what_is_left(folder)
+    return None if drawn is None or not drawn.indices else set(drawn.indices) - set(drawn.held_out)

@@ -25,18 +25,23 @@ class Drawn:
 
 
 def read_drawn(folder: Path) -> Drawn:
-    """Raises `UserError` for a file that is gone or damaged."""
-    path = folder / "split.json"
+    """All of them. Raises `UserError` for a file that is gone or damaged."""
+    drawn = what_is_left(folder)
+    if drawn is None or not drawn.indices or len(drawn.indices) != len(drawn.labels) or not drawn.classes:
+        path = folder / "split.json"
+        raise UserError(f"{path} is gone or damaged: which images the run had is not known; train it again")
+    return drawn
+
+
+def what_is_left(folder: Path) -> Drawn | None:
+    """What a file holds that may lack some of it, as empty lists; None for one that is gone or damaged."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        drawn = Drawn(
-            [int(position) for position in content["indices"]],
-            [int(label) for label in content["labels"]],
-            [str(name) for name in content["classes"]],
+        content = json.loads((folder / "split.json").read_text(encoding="utf-8"))
+        return Drawn(
+            [int(position) for position in content.get("indices") or []],
+            [int(label) for label in content.get("labels") or []],
+            [str(name) for name in content.get("classes") or []],
             [int(position) for position in content.get("held_out") or []],
         )
-        if not drawn.indices or len(drawn.indices) != len(drawn.labels):
-            raise ValueError("indices and labels differ in number")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{path} is gone or damaged: which images the run had is not known; train it again") from error
-    return drawn
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
