@@ -43,7 +43,7 @@ def axis_of(word):
         ("optimizer.nesterov=choice(true,false)", ("choice", 0, 0, False, None, ("true", "false"))),
         ("erase=null,cutout", ("choice", 0, 0, False, None, ("null", "cutout"))),
         ("augment=glob(auto*,exclude=x)", None),
-        ("model=glob(wide*,exclude=*28*)", ("choice", 0, 0, False, None, ("wideresnet_10_2", "wideresnet_16_8"))),
+        ("schedule=glob(co*,exclude=*end)", ("choice", 0, 0, False, None, ("constant", "cosine"))),
     ],
 )
 def test_hydras_grammar(word, expected):
