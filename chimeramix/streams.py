@@ -15,6 +15,11 @@ def derive_seed(seed: int, purpose: str) -> int:
     return int.from_bytes(digest[:8], "big") >> 1
 
 
+def may_look(values: torch.Tensor) -> bool:
+    """Whether reading the tensor's values needs no host synchronisation."""
+    return values.device.type == "cpu"
+
+
 SMALLEST_CONCENTRATION = 0.01
 """Of Beta and Dirichlet draws: below, their Gamma draws underflow, and draws that should be 0 or 1 become 1/2."""
 

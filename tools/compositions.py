@@ -15,29 +15,16 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-import yaml
 from torch import Tensor
 
-from chimeramix.config.compose import register
-from chimeramix.config.settings import config_from_file
 from chimeramix.data.resize import resize
-from chimeramix.data.subset import TrainingImages
-from chimeramix.runs import build
-from chimeramix.runs.trained import support
+from chimeramix.evaluate.images import training_images
+from chimeramix.runs.trained import read_generator, support
 from chimeramix.shares import combine, images_of, pictures_of
 from chimeramix.streams import RandomStream
 from chimeramix.training.pictures import draw_columns
 
 ROWS, SEED = 6, 0
-
-
-def training_images(run: Path) -> TrainingImages:
-    """Those that a run learned from."""
-    register()
-    config = config_from_file(yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8")))
-    source = build.source(config)
-    source.prepare()
-    return build.training_images(config, source)
 
 
 def groups_of(labels: Tensor, images: int) -> Tensor:
@@ -50,7 +37,10 @@ def groups_of(labels: Tensor, images: int) -> Tensor:
 @torch.no_grad()
 def columns_of(runs: Sequence[Path]) -> dict[str, Tensor]:
     """The picture's columns by title, each `[ROWS, 3, S, S]` in [0, 1]. Raises `ValueError` for other images."""
-    data = training_images(runs[0])
+    data, *others = (training_images(read_generator(run)[1], run) for run in runs)
+    for run, other in zip(runs[1:], others, strict=True):
+        if other.indices != data.indices:
+            raise ValueError(f"{run} was trained on other images than {runs[0]}")
     made = [support(run, data.images, data.labels, rng=SEED) for run in runs]
     largest = max(images_of(one["mask"]) for one in made)
     groups = groups_of(data.labels, largest)
@@ -58,8 +48,6 @@ def columns_of(runs: Sequence[Path]) -> dict[str, Tensor]:
     pixels = resize(data.images, size)
     columns = {f"image {number + 1}": pixels[group] / 255 for number, group in enumerate(groups)}
     for run, one in zip(runs, made, strict=True):
-        if training_images(run).indices != data.indices:
-            raise ValueError(f"{run} was trained on other images than {runs[0]}")
         images, views, network = images_of(one["mask"]), one["partners"].views, one["generator"]
         first, partner = views.plain(groups[0]), views.plain(groups[1:images].flatten())
         together = torch.cat([first.images, partner.images])

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from chimeramix.data.segments import SubsetSegments
-from chimeramix.streams import RandomStream
+from chimeramix.streams import RandomStream, may_look
 from chimeramix.types import Batch, Subset
 
 Augment = Callable[..., tuple[Tensor, Tensor | None]]  # see `chimeramix.augment`
@@ -163,15 +163,10 @@ class SameClassPartners:
             the partners themselves.
         """
         index = self.index(batch, include_self, count)
-        if _may_look(index):
+        if may_look(index):
             drawn, where = index.unique(return_inverse=True)
             return self.views(drawn), where
         # Elsewhere, asking which ones were drawn would wait for the device: the whole subset, if that is no more.
         if len(self.views.subset) <= len(index):
             return self.views(torch.arange(len(self.views.subset), device=index.device)), index
         return self.views(index), None
-
-
-def _may_look(values: Tensor) -> bool:
-    """Whether reading the tensor's values needs no host synchronisation."""
-    return values.device.type == "cpu"

@@ -8,12 +8,12 @@ from torch import Tensor
 
 from chimeramix.config.schema import Config
 from chimeramix.data.subset import TrainingImages
-from chimeramix.errors import UserError
 from chimeramix.evaluate import tables
 from chimeramix.evaluate.fidelity import Extractor, check_installed, fidelity
 from chimeramix.evaluate.images import (
     Composer,
     Compositions,
+    NoneLeft,
     images_in,
     training_images,
     unseen_images,
@@ -115,7 +115,7 @@ def _images(composer: Composer, data: TrainingImages, config: Config, options: O
     else:
         try:
             real = unseen_images(data, config, options.count, seed)
-        except UserError:
+        except NoneLeft:
             if options.fidelity:
                 raise
     compositions = composer.compose(options.count)

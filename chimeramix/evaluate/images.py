@@ -73,11 +73,11 @@ def training_images(config: Config, folder: Path, place: Path | None = None) -> 
 
 
 def unseen_images(data: TrainingImages, config: Config, count: int, seed: int) -> Tensor:
-    """These images, `[M, 3, S, S]` uint8; see `unseen_positions`. Raises `UserError` where a class has none left."""
+    """These images, `[M, 3, S, S]` uint8; see `unseen_positions`. Raises `NoneLeft`."""
     try:
         return data.part.read(unseen_positions(data, config, count, seed))
     except NoneLeft as error:
-        raise UserError(
+        raise NoneLeft(
             f"{error}: name a folder of real images with --reference FOLDER, or leave the comparison out with "
             "--no-fidelity"
         ) from error

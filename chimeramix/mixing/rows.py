@@ -5,13 +5,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from chimeramix.streams import may_look
+
 Rows = Tensor | slice
 """Indexes the samples of a batch: positions `[n]` int64, or all of them."""
-
-
-def may_look(values: Tensor) -> bool:
-    """Whether reading the tensor's values needs no host synchronisation."""
-    return values.device.type == "cpu"
 
 
 def replace_rows(values: Tensor, chosen: Tensor, function: Callable[[Rows], Tensor], all_rows: bool = False) -> Tensor:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from chimeramix.errors import RunFailure, UserError
 from chimeramix.report.extras import Extras
+from chimeramix.report.over import curves_over, draw_over, over_tables
 from chimeramix.report.paired import compare
 from chimeramix.report.papers import paper_figures
 from chimeramix.report.plots import draw_plots
@@ -53,6 +54,8 @@ def report(
     everything = read_store(folder, metric)
     store = choose(everything, conditions)
     results = summarise(store)
+    # For the tables and the plots; configurations are read for them.
+    curves = curves_over(extras.over, results, store) if extras.over is not None else {}
     unusable: dict[Path, str] = {}  # predictions, by run
     figures = paper_figures() if metric == "accuracy" else {}
     if form == "runs-csv":
@@ -68,12 +71,16 @@ def report(
         if comparisons:
             tables.append(comparison_table(comparisons))
         tables += extras.tables(results, store, everything, metric, comparisons, unusable)
+        if extras.over is not None:
+            tables += over_tables(extras.over, curves, metric)
         show(tables, form)
     if form == "terminal" and store.unfinished:
         verb = "is" if store.unfinished == 1 else "are"
         print(f"{counted(store.unfinished, 'classifier run')} {verb} not finished: chimeramix status {folder}")
     if plots is not None:
-        files = draw_plots(results, plots, metric) + extras.plots(results, store, plots, metric)
+        files = draw_plots(results, plots, metric)
+        if extras.over is not None:
+            files += draw_over(extras.over, curves, plots, metric)
         if form == "terminal":
             print(f"{len(files)} plots are in {plots}")
     for file in extras.draw(results, unusable):

@@ -19,7 +19,7 @@ class Extras:
     """Options of `chimeramix report`; see its `--help`.
 
     Attributes:
-        over: a key; the metric over its values.
+        over: a key; the metric over its values is a table and a plot; see `chimeramix.report.over`.
         hardest: the picture's file; None for none.
         images: where the data set of that picture is by now.
     """
@@ -56,7 +56,7 @@ class Extras:
         comparisons: Sequence[Comparison],
         damaged: dict[Path, str],
     ) -> list[Table]:
-        """The tables that were asked for.
+        """The tables that were asked for, but for that over a key.
 
         Args:
             chosen: the runs of the results.
@@ -88,19 +88,7 @@ class Extras:
             from chimeramix.report.effort import effort_tables
 
             tables += effort_tables(results, everything.generators)
-        if self.over is not None:
-            from chimeramix.report.over import curves_over, over_tables
-
-            tables += over_tables(self.over, curves_over(self.over, results, chosen), metric)
         return tables
-
-    def plots(self, results: list[Result], chosen: Store, folder: Path, metric: str) -> list[Path]:
-        """The plots over a key, if they were asked for; see `chimeramix.report.over.draw_over`."""
-        if self.over is None:
-            return []
-        from chimeramix.report.over import curves_over, draw_over
-
-        return draw_over(self.over, curves_over(self.over, results, chosen), folder, metric)
 
     def draw(self, results: list[Result], damaged: dict[Path, str]) -> list[Path]:
         """The picture, if it was asked for; see `chimeramix.report.hardest.draw_hardest`."""

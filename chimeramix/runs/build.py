@@ -5,8 +5,10 @@ its group (`chimeramix.config.checks.GIVEN_BY_THE_RUN`).
 """
 
 import dataclasses
+import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -130,7 +132,14 @@ def most_images(config: Config) -> int:
     """Among how many images the masks of a run's mixers and of its generator divide places; 2 without any."""
     groups = [*_mixers(config.mixer), *([config.generator] if config.generator is not None else [])]
     with as_user_error("mask"):
-        return max([2, *(images_of(_make(each["mask"])) for each in groups if each.get("mask") is not None)])
+        masks = [json.dumps(each["mask"], sort_keys=True) for each in groups if each.get("mask") is not None]
+        return max([2, *map(_images_of, masks)])
+
+
+@cache
+def _images_of(mask: str) -> int:
+    """Of a mask's group, as JSON. Made once: a sweep asks for each of its runs, and most have the same mask."""
+    return images_of(_make(json.loads(mask)))
 
 
 def needs_generator(config: Config) -> bool:

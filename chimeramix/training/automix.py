@@ -24,7 +24,7 @@ includes the running statistics of batch normalisation, which nothing here reads
 
 import copy
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -114,8 +114,7 @@ class AutoMix(Procedure):
                 f"AutoMix takes a loss without weights of its own, {type(plain.loss).__name__} has some: choose "
                 "loss=cross_entropy or loss=cosine"
             )
-        parts = {field.name: getattr(plain, field.name) for field in fields(ClassifierTraining)}
-        return AutoMixTraining(**parts, algorithm=self, rng=streams["mixing"])
+        return AutoMixTraining.instead_of(plain, algorithm=self, rng=streams["mixing"])
 
     def check(self, model: nn.Module, num_classes: int, image_size: int) -> None:
         self.channels(model, image_size)

@@ -3,9 +3,9 @@
 import csv
 import statistics
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +20,8 @@ from chimeramix.training.batch_norm import frozen_statistics
 from chimeramix.training.evaluation import Evaluation, Evaluator
 from chimeramix.training.pictures import draw_confusion
 from chimeramix.types import Batch
+
+_Own = TypeVar("_Own", bound="ClassifierTraining")
 
 
 @dataclass(kw_only=True, eq=False)
@@ -54,6 +56,11 @@ class ClassifierTraining:
     sharpness: float | None = None
     average: TrainingAverage | None = None
     median_of: int | None = None
+
+    @classmethod
+    def instead_of(cls: type[_Own], plain: "ClassifierTraining", **own: Any) -> _Own:
+        """With the parts of a plain training, and what a procedure's own one has besides."""
+        return cls(**{field.name: getattr(plain, field.name) for field in fields(ClassifierTraining)}, **own)
 
     def __post_init__(self) -> None:
         self.model.train()

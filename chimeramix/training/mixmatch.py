@@ -8,7 +8,7 @@ moving average includes the running statistics of batch normalisation (there it 
 the statistics of the last step are evaluated with it).
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -72,7 +72,7 @@ class MixMatch(Procedure):
 
     def training(self, plain: ClassifierTraining, streams: RunStreams, unlabelled: Views | None) -> "MixMatchTraining":
         assert unlabelled is not None
-        return MixMatchTraining.instead_of(plain, self, unlabelled, streams["unlabelled"])
+        return MixMatchTraining.instead_of(plain, algorithm=self, unlabelled=unlabelled, rng=streams["unlabelled"])
 
     def sharpen(self, probabilities: Tensor) -> Tensor:
         """`[B, K]` probabilities, closer to one-hot."""
@@ -104,14 +104,6 @@ class MixMatchTraining(ClassifierTraining):
         self._seen = 0
         self._weight = torch.zeros((), device=self.machine.device)
         self._set_weight()
-
-    @classmethod
-    def instead_of(
-        cls, plain: ClassifierTraining, algorithm: MixMatch, unlabelled: Views, rng: RandomStream
-    ) -> "MixMatchTraining":
-        """With the parts of a plain training."""
-        parts = {field.name: getattr(plain, field.name) for field in fields(ClassifierTraining)}
-        return cls(**parts, algorithm=algorithm, unlabelled=unlabelled, rng=rng)
 
     @property
     def passes(self) -> tuple[int, int]:

@@ -191,7 +191,7 @@ def test_too_few_images_for_a_group_are_told(include_self: bool) -> None:
 def test_partners_share_the_views_of_an_image(count: int, looks: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each image that was drawn has one view, on the CPU no other one has; the images are those of `index`. Where
     values can't be looked at there are never more views than images or draws."""
-    monkeypatch.setattr(views_module, "_may_look", lambda _: looks)
+    monkeypatch.setattr(views_module, "may_look", lambda _: looks)
     batch = positions(torch.tensor([0, 1, 2, 3]))
     made, which = SameClassPartners(views_of(padding=3), RandomStream(0)).shared(batch, True, count)
     index = SameClassPartners(views_of(padding=3), RandomStream(0)).index(batch, True, count)

@@ -97,7 +97,7 @@ def like_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(RandomStream, "__init__", with_two_generators)
     monkeypatch.setattr(rows, "may_look", lambda values: False)
-    monkeypatch.setattr(views, "_may_look", lambda values: False)
+    monkeypatch.setattr(views, "may_look", lambda values: False)
     monkeypatch.setattr("torch.nn.functional.one_hot", one_hot)
 
 
