@@ -9,16 +9,9 @@ from torch import Tensor
 from chimeramix.config.schema import Config
 from chimeramix.data.subset import TrainingImages
 from chimeramix.evaluate import tables
+from chimeramix.evaluate.composing import Composer, Compositions, with_composing_mixer
 from chimeramix.evaluate.fidelity import Extractor, check_installed, fidelity
-from chimeramix.evaluate.images import (
-    Composer,
-    Compositions,
-    NoneLeft,
-    images_in,
-    training_images,
-    unseen_images,
-    with_composing_mixer,
-)
+from chimeramix.evaluate.images import NoneLeft, images_in, training_images, unseen_images
 from chimeramix.evaluate.memorisation import memorisation, pixels
 from chimeramix.evaluate.options import UNSEEN, Options
 from chimeramix.evaluate.picture import draw

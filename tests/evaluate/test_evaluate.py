@@ -15,7 +15,8 @@ from PIL import Image
 from chimeramix.cli import main
 from chimeramix.config.compose import compose_settings
 from chimeramix.data.digits import Digits
-from chimeramix.evaluate.images import Composer, training_images, unseen_images, with_composing_mixer
+from chimeramix.evaluate.composing import Composer, with_composing_mixer
+from chimeramix.evaluate.images import training_images, unseen_images
 from chimeramix.evaluate.reconstruction import reconstructed
 from chimeramix.runs.train import train
 from chimeramix.runs.trained import read_generator
