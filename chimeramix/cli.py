@@ -12,6 +12,7 @@ from chimeramix.report.command import FORMATS
 from chimeramix.terminal import exit_status, set_up_logging
 from chimeramix.tuning.options import METRICS as TUNED_METRICS
 from chimeramix.tuning.options import STOPS, Options
+from chimeramix.use import options as using
 
 if TYPE_CHECKING:
     from chimeramix.data.splits import Split
@@ -64,6 +65,13 @@ def main(arguments: list[str] | None = None) -> int:
         "--images", type=Path, metavar="FOLDER", help="where the data set is, if not where the run read it"
     )
     embed.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps (default: %(default)s)")
+
+    synthesise = commands.add_parser(
+        "synthesise",
+        help="a folder of images that a trained generator composes",
+        description=using.SYNTHESISE,
+    )
+    using.add_synthesise(synthesise)
 
     status = commands.add_parser("status", help="how far the runs are, and the commands that finish the rest")
     status.add_argument(
@@ -141,6 +149,8 @@ def _do(options: argparse.Namespace) -> None:
         _evaluate(options)
     elif options.command == "embed":
         _embed(options)
+    elif options.command == "synthesise":
+        _synthesise(options)
     else:
         reporting.run(options)
 
@@ -186,6 +196,12 @@ def _embed(options: argparse.Namespace) -> None:
         options.images,
         options.device,
     )
+
+
+def _synthesise(options: argparse.Namespace) -> None:
+    from chimeramix.use.synthesise import synthesise
+
+    synthesise(options.run, using.Synthesis.of(options))
 
 
 def _status(runs: Path, words: list[str]) -> None:

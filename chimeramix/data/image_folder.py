@@ -148,11 +148,16 @@ class FolderImages:
         self.classes = tuple(listing)
         self.labels = torch.tensor([label for label, paths in enumerate(listing.values()) for _ in paths])
         self._paths = [path for paths in listing.values() for path in paths]
+        self._names = [f"{name}/{path.name}" for name, paths in listing.items() for path in paths]
         self._image_size = image_size
         self._resize = resize
         self._workers = workers
         self._resize_to = resize_to
         self.rectangles = rectangles
+
+    def name_of(self, index: int) -> str:
+        """`CLASS/FILE` of the image at this position."""
+        return self._names[index]
 
     def read(self, indices: Sequence[int]) -> Tensor:
         """`[n, 3, S, S]` uint8: the images at `indices`, in that order; no other file is opened.
