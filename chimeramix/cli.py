@@ -73,6 +73,16 @@ def main(arguments: list[str] | None = None) -> int:
     )
     using.add_synthesise(synthesise)
 
+    predict = commands.add_parser(
+        "predict",
+        help="the classes of images, by a finished classifier or by several",
+        usage="%(prog)s [options] RUN [RUN ...] PATH [PATH ...]",
+        description="Classifies images as the run classified its test images: with the same preprocessing, weights and "
+        "views. Of several runs, the mean probability counts. Files that can't be read are named and left out; then "
+        "the exit status is 1.",
+    )
+    using.add_predict(predict)
+
     status = commands.add_parser("status", help="how far the runs are, and the commands that finish the rest")
     status.add_argument(
         "runs", type=Path, nargs="?", default=Path("runs"), help="a folder of runs (machine.runs_dir; default: runs)"
@@ -151,6 +161,8 @@ def _do(options: argparse.Namespace) -> None:
         _embed(options)
     elif options.command == "synthesise":
         _synthesise(options)
+    elif options.command == "predict":
+        _predict(options)
     else:
         reporting.run(options)
 
@@ -198,10 +210,16 @@ def _embed(options: argparse.Namespace) -> None:
     )
 
 
+def _predict(options: argparse.Namespace) -> None:
+    from chimeramix.use.predict import predict
+
+    predict(using.PredictOptions.of(options))
+
+
 def _synthesise(options: argparse.Namespace) -> None:
     from chimeramix.use.synthesise import synthesise
 
-    synthesise(options.run, using.Synthesis.of(options))
+    synthesise(options.run, using.SynthesiseOptions.of(options))
 
 
 def _status(runs: Path, words: list[str]) -> None:

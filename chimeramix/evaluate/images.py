@@ -1,15 +1,13 @@
 """The real images that an evaluation compares: those that a generator was trained on, and unseen ones."""
 
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from chimeramix.config.schema import Config
-from chimeramix.data.image_file import Resize, read_image
+from chimeramix.data.image_file import Reading
 from chimeramix.data.image_folder import SUFFIXES
 from chimeramix.data.subset import TrainingImages
 from chimeramix.errors import UserError
@@ -99,9 +97,8 @@ def unseen_positions(data: TrainingImages, config: Config, count: int, seed: int
 
 def images_in(folders: Sequence[Path], source: DataSource, count: int, seed: int) -> Tensor:
     """Up to `count` images `[M, 3, S, S]` uint8, drawn with the seed from all below some folders, and made squares as
-    the data set's are; where that says nothing of it, the centre is cut out. Raises `UserError`."""
-    resize: Resize = getattr(source, "resize", "crop")
-    square = partial(read_image, size=source.image_size, resize=resize, resize_to=getattr(source, "resize_to", None))
+    the data set's are. Raises `UserError`."""
+    square = Reading.of(source)
     paths: list[Path] = []
     for folder in folders:
         found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
@@ -109,4 +106,4 @@ def images_in(folders: Sequence[Path], source: DataSource, count: int, seed: int
             raise UserError(f"--reference {folder}: no such folder, or it holds no images")
         paths += found
     order = torch.randperm(len(paths), generator=torch.Generator().manual_seed(seed))[:count].tolist()
-    return torch.from_numpy(np.stack([square(paths[place]) for place in order]))
+    return torch.stack([square(paths[place]) for place in order])

@@ -1,1 +1,1 @@
-"""What finished runs are good for: their images, predictions and networks in other hands."""
+"""What finished runs are good for: predictions for any images, files for other programs, and composed images."""

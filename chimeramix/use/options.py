@@ -1,10 +1,69 @@
 """What the commands of this package are asked for; known to the command line, so nothing here imports torch."""
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from chimeramix.errors import UserError
+
+PREDICTION_FORMATS = ("terminal", "csv", "jsonl")
+
+
+@dataclass(frozen=True)
+class PredictOptions:
+    """Of `chimeramix predict`.
+
+    Attributes:
+        paths: folders of runs, then images, folders and patterns.
+        top: classes that are named of each image, the most probable first.
+        form: one of `PREDICTION_FORMATS`.
+        out: file to write; None for the terminal.
+        device: as `machine.device`.
+        workers: threads that decode images.
+    """
+
+    paths: Sequence[str]
+    top: int = 1
+    form: str = PREDICTION_FORMATS[0]
+    out: Path | None = None
+    device: str = "auto"
+    workers: int = 4
+
+    @classmethod
+    def of(cls, words: argparse.Namespace) -> "PredictOptions":
+        """What the command line says; see `add_predict`."""
+        return cls(words.paths, words.top, words.format, words.out, words.device, words.workers)
+
+    def check(self) -> None:
+        """Raises `UserError` for values out of range."""
+        if self.top < 1:
+            raise UserError(f"--top {self.top}: must be at least 1")
+        if self.workers < 1:
+            raise UserError(f"--workers {self.workers}: must be at least 1")
+        if self.out is not None and not self.out.parent.is_dir():
+            raise UserError(f"--out {self.out}: there is no folder {self.out.parent}")
+
+
+def add_predict(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `chimeramix predict`."""
+    parser.add_argument(
+        "paths",
+        nargs="+",
+        metavar="RUN [RUN ...] PATH",
+        help="folders of finished classifiers (or exported ones), of which several form an ensemble; then images, "
+        "folders of images, with all that lies below them, and patterns such as 'photos/*.jpg'",
+    )
+    parser.add_argument("--top", type=int, default=PredictOptions.top, metavar="K", help="classes named (default: 1)")
+    parser.add_argument(
+        "--format", choices=PREDICTION_FORMATS, default=PredictOptions.form, help="(default: %(default)s)"
+    )
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write there instead of to the terminal")
+    parser.add_argument("--device", default=PredictOptions.device, help="auto, cpu, cuda, cuda:1, mps (default: auto)")
+    parser.add_argument(
+        "--workers", type=int, default=PredictOptions.workers, metavar="N", help="threads for decoding (default: 4)"
+    )
+
 
 SYNTHESISE = (
     "Writes images that a trained generator composes to DIR/CLASS/00000.png and so on, a folder that any framework "
@@ -14,7 +73,7 @@ SYNTHESISE = (
 
 
 @dataclass(frozen=True)
-class Synthesis:
+class SynthesiseOptions:
     """Of `chimeramix synthesise`.
 
     Attributes:
@@ -34,7 +93,7 @@ class Synthesis:
     device: str = "auto"
 
     @classmethod
-    def of(cls, words: argparse.Namespace) -> "Synthesis":
+    def of(cls, words: argparse.Namespace) -> "SynthesiseOptions":
         """What the command line says; see `add_synthesise`."""
         return cls(words.per_class, words.out, words.seed, words.augment, words.images, words.device)
 
@@ -67,7 +126,11 @@ def add_synthesise(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--per-class", type=int, required=True, metavar="N", help="images of each class")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="a folder that is not there yet")
     parser.add_argument(
-        "--seed", type=int, default=Synthesis.seed, metavar="N", help="of all that is drawn (default: %(default)s)"
+        "--seed",
+        type=int,
+        default=SynthesiseOptions.seed,
+        metavar="N",
+        help="of all that is drawn (default: %(default)s)",
     )
     parser.add_argument(
         "--augment", action="store_true", help="change the sources first as the run's augment changes training images"
@@ -76,5 +139,5 @@ def add_synthesise(parser: argparse.ArgumentParser) -> None:
         "--images", type=Path, metavar="FOLDER", help="where the data set is, if not where the run read it"
     )
     parser.add_argument(
-        "--device", default=Synthesis.device, help="auto, cpu, cuda, cuda:1, mps (default: %(default)s)"
+        "--device", default=SynthesiseOptions.device, help="auto, cpu, cuda, cuda:1, mps (default: %(default)s)"
     )

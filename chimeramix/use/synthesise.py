@@ -24,14 +24,14 @@ from chimeramix.mixing import ChimeraMix, SuperMix
 from chimeramix.runs.trained import read_generator
 from chimeramix.streams import RandomStream, RunStreams, derive_seed
 from chimeramix.terminal import counted
-from chimeramix.use.options import Synthesis
+from chimeramix.use.options import SynthesiseOptions
 from chimeramix.use.sheet import draw_sheet, examples, shown_classes
 from chimeramix.use.synthesised import Synthesised, composed, stored
 
 _LONGEST_NAME = 255  # bytes, on usual file systems
 
 
-def synthesise(folder: Path, options: Synthesis) -> None:
+def synthesise(folder: Path, options: SynthesiseOptions) -> None:
     """Writes an image folder, its JSON lines and its contact sheet, all or none.
 
     Args:
@@ -80,7 +80,11 @@ def check_names(classes: Sequence[str]) -> None:
 
 
 def _write(
-    images: Iterable[Synthesised], data: TrainingImages, options: Synthesis, constant: dict[str, Any], title: str
+    images: Iterable[Synthesised],
+    data: TrainingImages,
+    options: SynthesiseOptions,
+    constant: dict[str, Any],
+    title: str,
 ) -> None:
     """All files, into a temporary folder, and from there to their places."""
     total = options.per_class * len(data.classes)
@@ -109,7 +113,7 @@ def _write(
 
 
 @contextmanager
-def _moved_when_whole(options: Synthesis) -> Iterator[Path]:
+def _moved_when_whole(options: SynthesiseOptions) -> Iterator[Path]:
     """A folder beside the one that is asked for, in which `images`, `record` and `sheet` are to be made. They are moved
     to their places at the end, the images last; after an error nothing is left."""
     moved: list[Path] = []
