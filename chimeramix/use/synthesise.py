@@ -51,7 +51,7 @@ def synthesise(folder: Path, options: SynthesiseOptions) -> None:
     streams, rng = RunStreams(options.seed, machine.device), RandomStream(derive_seed(options.seed, "first"))
     result = record.result
     title = f"{result['dataset']}, {result['method'] or 'generator'}, seed {options.seed}"
-    constant = {"seed": options.seed, "generator": result["identity"]}
+    constant = {"augmented": options.augment, "seed": options.seed, "generator": result["identity"]}
     with memory_errors():
         config = with_composing_mixer(config, network)
         composer = Composer(config, data, network.to(machine.device), streams, machine.device, options.augment)
