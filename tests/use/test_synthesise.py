@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torchvision.datasets import ImageFolder as TorchvisionFolder
 
+import chimeramix
 from chimeramix.cli import main
 from chimeramix.config.compose import compose_settings
 from chimeramix.data.digits import Digits
@@ -132,6 +133,16 @@ def test_the_mask_says_which_of_several_images_each_place_shows(generators: Gene
                     mixed[:, row, column] = encoded[int(digit), :, row, column]
             expected = ((network.decoder(mixed[None])[0] + 1) * 127.5).round().clamp(0, 255)
         assert (pixels(tmp_path / "out" / line["file"]).float() - expected).abs().max() <= 1
+
+
+@pytest.mark.parametrize("name", ["official", "segments"])
+def test_the_loaded_generator_makes_the_same_images(name: str, generators: Generators, tmp_path: Path) -> None:
+    """Also where the generator's side is twice that of the images, and the run's mixer aligns corners."""
+    generator = chimeramix.load_generator(generators[name])
+    for line in synthesise(generators[name], tmp_path / "out"):
+        rows = [[float(digit == "0") for digit in row] for row in line["mask"]]
+        (made,) = generator.compose(DIGITS.read(line["sources"])[:, None], torch.tensor(rows)[None, None])
+        assert (made.int() - pixels(tmp_path / "out" / line["file"]).int()).abs().max() <= 1
 
 
 def test_masks_as_text_and_where_images_share_places_as_numbers() -> None:

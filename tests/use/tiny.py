@@ -6,6 +6,7 @@ from tests.runs.tiny import run
 
 WORDS = {
     "grid": ("chimeramix_grid", []),
+    "official": ("chimeramix_grid", ["generator.image_size=64", "mixer.resize=official"]),
     "segments": ("chimeramix_segmentation", []),
     "three": ("chimeramix_grid", ["mask.images=3", "max_labels_per_class=3", "generator.epoch_labels_per_class=3"]),
     "glico": ("glico", ["generator.epochs=2", "generator.epoch_labels_per_class=4"]),
