@@ -166,6 +166,10 @@ def _prepare(dataset: str, overrides: list[str], config_dir: str | None) -> None
     config = compose_settings("classifier", [f"+dataset={dataset}", *overrides], config_dir).config
     source = build.source(config)
     source.prepare()
+    if getattr(source, "test_only", False):
+        part = source.test()
+        print(f"{dataset} is ready: {len(part.classes)} classes, no training and {len(part.labels)} test images")
+        return
     train = source.train()
     split: Split | None = build.part(config, "split")
     if split is not None:
