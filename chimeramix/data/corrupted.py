@@ -110,6 +110,7 @@ class CIFAR10C(Source):
         classes: in the order of the labels.
         clean: the data set whose test part was corrupted.
         fair: the same with other images in place of near-duplicates of training images.
+        replaced: the share of these, for messages (Barz & Denzler 2020).
     """
 
     test_only: ClassVar[bool] = True
@@ -119,6 +120,7 @@ class CIFAR10C(Source):
     classes: ClassVar[tuple[str, ...]] = _TEN
     clean: ClassVar[type[CIFAR10]] = CIFAR10
     fair: ClassVar[type[CIFAR10]] = CiFAIR10
+    replaced: ClassVar[str] = "3.25 %"
     _prepared = False
 
     @property
@@ -193,6 +195,7 @@ class CIFAR100C(CIFAR10C):
     classes: ClassVar[tuple[str, ...]] = _HUNDRED
     clean: ClassVar[type[CIFAR10]] = CIFAR100
     fair: ClassVar[type[CIFAR10]] = CiFAIR100
+    replaced: ClassVar[str] = "10 %"
 
 
 def _load(path: Path, **options: Any) -> NDArray[Any]:
