@@ -94,9 +94,7 @@ def folder_images(folder: Path, classes: Sequence[str], reading: Reading) -> Lab
     """Image files in one folder per class. Raises `UserError` as `other_images` does, and for what is no image."""
     parts = folder / "test", folder / "train"
     if any(part.is_dir() and any(path.is_dir() for path in part.iterdir()) for part in parts):
-        raise UserError(
-            f"--folder {folder}: holds folders of folders, no classes; name one of them, such as {parts[0]}"
-        )
+        raise UserError(f"--folder {folder}: holds folders of folders, no classes; name one, such as {parts[0]}")
     name = folder.resolve().name or "folder"
     part = FolderImages(list_classes(folder), reading.size, "crop", _WORKERS)
     return _labelled(part, name, "folder", str(folder), classes, reading)

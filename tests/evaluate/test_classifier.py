@@ -226,7 +226,7 @@ def test_unknown_classes_are_named(folder: Path, shapes: Path, capsys: Output) -
 
 def test_a_folder_of_parts_is_not_one_of_classes(folder: Path, shapes: Path, capsys: Output) -> None:
     line = told(folder, capsys, "--folder", shapes)
-    assert f"--folder {shapes}: holds folders of folders, no classes; name one of them, such as {shapes}/test" in line
+    assert f"--folder {shapes}: holds folders of folders, no classes; name one, such as {shapes}/test" in line
 
 
 def test_folders_that_hold_no_finished_run(tmp_path: Path, capsys: Output) -> None:
