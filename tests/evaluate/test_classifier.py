@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -180,6 +181,19 @@ def test_an_earlier_evaluation_is_named(folder: Path, capsys: Output) -> None:
     assert capsys.readouterr().err == f"written: {folder / 'evaluation-digits.json'}\n"
     evaluated(folder)
     assert capsys.readouterr().err == f"written: {folder / 'evaluation-digits.json'} in place of an earlier one\n"
+
+
+def lines_of(text: str) -> list[str]:
+    """Without figures and the widths that they take."""
+    rows = [" ".join(re.sub(r"\d[\d.,]*", "#", line).replace("─", "").split()) for line in text.splitlines()]
+    return [row for row in rows if row]
+
+
+def test_the_documented_output_is_what_is_printed(folder: Path, capsys: Output) -> None:
+    page = Path("docs/use.md").read_text(encoding="utf-8").split("\n## evaluate\n")[1].split("\n## ")[0]
+    block = re.findall(r"\n\n```\n(.*?)```", page, flags=re.DOTALL)[0]
+    evaluated(folder)
+    assert lines_of(block) == lines_of(capsys.readouterr().out)
 
 
 def told(folder: Path, capsys: Output, *words: object) -> str:

@@ -110,6 +110,10 @@ def test_the_mean_is_over_fifteen_corruptions_and_five_severities(
         assert line[1].split() == [f"{100 * share:.2f}" for share in [*row, np.mean(row)]]
     (line,) = re.findall(r"mean of 15 +(.*)", usual_table)
     assert line.split() == [f"{100 * share:.2f}" for share in [*np.mean(usual, axis=0), np.mean(usual)]]
+    page = Path("docs/use.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```\n(cifar10_c:.*?)```", page, flags=re.DOTALL)
+    printed_lines = [line.split() for line in printed.splitlines()]
+    assert all(line.split() in printed_lines for line in block.splitlines() if line)
     assert "3.25 % of them have a near-duplicate among the training images" in printed
     assert "--without-duplicates leaves them out" in printed
 
