@@ -38,7 +38,8 @@ def main(arguments: list[str] | None = None) -> int:
 
     evaluate = commands.add_parser(
         "evaluate",
-        help="how good a trained generator's images are, and how near to its training images",
+        help="a classifier's metrics on other images; or what a trained generator's images are worth",
+        usage="%(prog)s [options] RUN [+dataset=NAME KEY=VALUE ...]",
         description=evaluation.DESCRIPTION,
     )
     evaluation.add_to(evaluate)
@@ -136,7 +137,7 @@ def main(arguments: list[str] | None = None) -> int:
     tune.add_argument("words", metavar="command", nargs=argparse.REMAINDER, help="train_classifier.py and its words")
 
     options, rest = parser.parse_known_args(arguments)
-    if rest and (options.command != "prepare" or any(word.startswith("-") for word in rest)):
+    if rest and (options.command not in ("prepare", "evaluate") or any(word.startswith("-") for word in rest)):
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     if rest:  # overrides behind an option
         options.overrides += rest
@@ -175,6 +176,10 @@ def _prepare(dataset: str, overrides: list[str], config_dir: str | None) -> None
     config = compose_settings("classifier", [f"+dataset={dataset}", *overrides], config_dir).config
     source = build.source(config)
     source.prepare()
+    if getattr(source, "test_only", False):
+        part = source.test()
+        print(f"{dataset} is ready: {len(part.classes)} classes, no training and {len(part.labels)} test images")
+        return
     train = source.train()
     split: Split | None = build.part(config, "split")
     if split is not None:
@@ -190,9 +195,9 @@ def _ensemble(runs: list[Path], form: str) -> None:
 
 
 def _evaluate(options: argparse.Namespace) -> None:
-    from chimeramix.evaluate.command import evaluate
+    from chimeramix.evaluate.command import run
 
-    evaluate(options.run, evaluation.Options.of(options))
+    run(options)
 
 
 def _embed(options: argparse.Namespace) -> None:

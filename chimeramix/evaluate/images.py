@@ -17,11 +17,14 @@ from chimeramix.runs.record import read_spec
 from chimeramix.types import DataSource
 
 
-def training_images(config: Config, folder: Path, place: Path | None = None) -> TrainingImages:
+def training_images(
+    config: Config, folder: Path, place: Path | None = None, needs_test: bool = False
+) -> TrainingImages:
     """The images that a run had, by its `split.json`.
 
     Args:
         place: where the data set is by now; None for where it was.
+        needs_test: whether the test part will be read.
 
     Raises:
         UserError: where the data set is gone, or has others.
@@ -31,7 +34,7 @@ def training_images(config: Config, folder: Path, place: Path | None = None) -> 
     config, key, where = build.with_images_in(config, place)
     remedy = f"the images were read from {key}={where}: say with --images FOLDER if they are elsewhere"
     try:
-        source = build.source(config, needs_test=False)
+        source = build.source(config, needs_test)
         part = source.train()
     except (UserError, OSError, ValueError) as error:
         raise UserError(f"{error}; {remedy}") from error
