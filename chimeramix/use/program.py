@@ -2,6 +2,7 @@
 normalisation. `torch.export` makes it, and files of both kinds are made of that."""
 
 import copy
+import io
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -140,7 +141,9 @@ def program_of(classifier: Classifier, size: tuple[int, int] | None = None) -> E
 
 def save_pt2(program: ExportedProgram, classifier: Classifier, path: Path) -> Callable[[Tensor], Tensor]:
     """Writes a file for `torch.export.load`, and gives what that makes of it. The path ends in `.pt2`."""
-    torch.export.save(program, path, extra_files={"classifier.json": json.dumps(description(classifier))})
+    content = io.BytesIO()  # a full disk is an error of the file's, then, and none of torch's
+    torch.export.save(program, content, extra_files={"classifier.json": json.dumps(description(classifier))})
+    path.write_bytes(content.getbuffer())
     loaded: Callable[[Tensor], Tensor] = torch.export.load(path).module()
     return loaded
 
