@@ -89,6 +89,18 @@ def test_a_failed_export_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_full_disk_is_one_line(plain: Path, tmp_path: Path, capsys: Output, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path, content: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    for form, out in (("pt2", "a.pt2"), ("hub", "mine")):
+        assert main(["export", str(plain), "--format", form, "--out", str(tmp_path / out)]) == 1
+        said = capsys.readouterr().err
+        assert said.startswith(f"error: {tmp_path / out} could not be written ([Errno 28] No space left on device)")
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("words", "fault"),
     [

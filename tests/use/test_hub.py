@@ -168,3 +168,18 @@ def test_a_model_of_ones_own(photos: Path, tmp_path: Path, capsys: Output, monke
     assert torch.equal(load_classifier(run / "hub", trust=True)(images), load_classifier(run)(images))
     assert main(["export", str(run), "--format", "pt2"]) == 0
     torch.export.load(run / "classifier.pt2")
+
+
+def test_the_card_cites_the_method(tmp_path: Path) -> None:
+    said = text_of(train_digits("classifier", tmp_path, experiment="miamix"))
+    assert said.startswith("---\nlibrary_name: chimeramix\n")
+    assert "# MiAMix on digits, 2 images per class" in said
+    assert said.split("## Citation")[1].count("\n- ") == 1
+    assert "MiAMix: Enhancing Image Classification" in said
+
+
+def test_damaged_predictions_leave_the_calibration_out(photos: Path, tmp_path: Path) -> None:
+    run = train_on(photos, tmp_path)
+    assert "calibration error" in text_of(run)
+    (run / "predictions.npz").write_bytes(b"no predictions")
+    assert "calibration error" not in text_of(run)

@@ -118,6 +118,19 @@ def test_a_model_that_is_no_program_is_refused_in_a_line() -> None:
         program_of(classifier_of(OfTheirValues(), Reading(8, "crop")))
 
 
+class Bessel(Small):
+    """One with an operation that ONNX has no name for."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return super().forward(torch.special.bessel_j0(images))
+
+
+def test_an_operation_that_onnx_lacks_is_named(tmp_path: Path) -> None:
+    classifier = classifier_of(Bessel(), Reading(8, "crop"))
+    with pytest.raises(RunFailure, match=r"^the model can't be written as ONNX \(.*bessel_j0"):
+        save_onnx(program_of(classifier), classifier, tmp_path / "a.onnx", None)
+
+
 def test_a_program_that_gives_other_logits_is_refused() -> None:
     classifier = classifier_of(Small(), Reading(8, "crop"))
     program = Program(classifier)
