@@ -27,8 +27,9 @@ def recorded(folder: Path) -> np.ndarray:
         return softmax(stored["logits"].astype(np.float64), axis=1)
 
 
-# bf16 rounds to 3 digits within the network; a grey level of a square's pixels matters less.
-@pytest.mark.parametrize(("kind", "tolerance"), [("plain", 3e-3), ("viewed", 2e-2)])
+# Records are in float16, and the second run computed in bf16: differences are 3e-4. Images that are squashed instead of
+# cut, or cut otherwise, make 1e-2.
+@pytest.mark.parametrize(("kind", "tolerance"), [("plain", 1e-3), ("viewed", 2e-3)])
 def test_programs_give_what_the_run_recorded(
     kind: str, tolerance: float, photos: Path, tmp_path: Path, request: pytest.FixtureRequest, capsys: Output
 ) -> None:
