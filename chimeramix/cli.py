@@ -14,6 +14,7 @@ from chimeramix.report.command import FORMATS
 from chimeramix.terminal import exit_status, set_up_logging
 from chimeramix.tuning.options import METRICS as TUNED_METRICS
 from chimeramix.tuning.options import STOPS, Options
+from chimeramix.use import options as using
 
 if TYPE_CHECKING:
     from chimeramix.data.splits import Split
@@ -82,6 +83,16 @@ def main(arguments: list[str] | None = None) -> int:
         "--images", type=Path, metavar="FOLDER", help="where the data set is, if not where the run read it"
     )
     embed.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps (default: %(default)s)")
+
+    predict = commands.add_parser(
+        "predict",
+        help="the classes of images, by a finished classifier or by several",
+        usage="%(prog)s [options] RUN [RUN ...] PATH [PATH ...]",
+        description="Classifies images as the run classified its test images: with the same preprocessing, weights and "
+        "views. Of several runs, the mean probability counts. Files that can't be read are named and left out; then "
+        "the exit status is 1.",
+    )
+    using.add_predict(predict)
 
     trains = entry_point("classifier")
     status = commands.add_parser("status", help="how far the runs are, and the commands that finish the rest")
@@ -158,6 +169,8 @@ def _do(options: argparse.Namespace) -> None:
         _evaluate(options)
     elif options.command == "embed":
         _embed(options)
+    elif options.command == "predict":
+        _predict(options)
     else:
         reporting.run(options)
 
@@ -203,6 +216,12 @@ def _embed(options: argparse.Namespace) -> None:
         options.images,
         options.device,
     )
+
+
+def _predict(options: argparse.Namespace) -> None:
+    from chimeramix.use.predict import predict
+
+    predict(using.PredictOptions.of(options))
 
 
 def _status(runs: Path, words: list[str]) -> None:

@@ -4,8 +4,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from tests.runs.test_experiments import run
+from tools import front_page
 from tools.compositions import columns_of, main
 
 
@@ -22,6 +24,10 @@ def test_a_picture_of_two_generators(tmp_path: Path) -> None:
     assert not torch.equal(columns["image 1"], columns["image 3"])
     main(str(tmp_path / "picture.png"), *map(str, folders))
     assert (tmp_path / "picture.png").stat().st_size > 10_000
+
+    front_page.main(str(tmp_path / "front.png"), str(folders[0]))
+    with Image.open(tmp_path / "front.png") as picture:
+        assert picture.width > 2 * picture.height
 
 
 def test_other_images_are_refused(tmp_path: Path) -> None:

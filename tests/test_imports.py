@@ -73,7 +73,7 @@ def own(module):
 def test_all_layers_are_there():
     heads = {name.split(".")[0] for name in MODULES}
     folders = {path.name for path in PACKAGE.iterdir() if path.is_dir() and path.name != "__pycache__"}
-    assert folders == PARTS | TRAINING | {"config", "runs", "sweep", "report", "tuning", "evaluate"}
+    assert folders == PARTS | TRAINING | {"config", "runs", "sweep", "report", "tuning", "evaluate", "use"}
     assert heads - folders == ROOT_FILES
 
 
@@ -93,7 +93,7 @@ def test_imports_point_one_way(module):
     elif head == "config":
         assert own(module) <= {"config", "errors"}, "settings are composed without torch"
     elif head == "runs":
-        assert own(module).isdisjoint({"sweep", "report", "evaluate", "app", "cli"})
+        assert own(module).isdisjoint({"sweep", "report", "evaluate", "use", "app", "cli"})
     else:
         # What surrounds training may know it all; but nobody below knows the command line.
         assert own(module).isdisjoint({"app", "cli"}) or head in ("app", "cli", "console", "__main__")

@@ -27,23 +27,23 @@ from chimeramix.training.pictures import draw_columns
 ROWS, SEED = 6, 0
 
 
-def groups_of(labels: Tensor, images: int) -> Tensor:
-    """`[N, ROWS]`: positions of N images of each of the first classes."""
+def groups_of(labels: Tensor, images: int, count: int = ROWS) -> Tensor:
+    """`[N, count]`: positions of N images of each of the first classes."""
     order = torch.argsort(RandomStream(SEED).uniform(len(labels)))
-    rows = [order[labels[order] == label][:images] for label in labels.unique()[:ROWS].tolist()]
+    rows = [order[labels[order] == label][:images] for label in labels.unique()[:count].tolist()]
     return torch.stack(rows, 1)
 
 
 @torch.no_grad()
-def columns_of(runs: Sequence[Path]) -> dict[str, Tensor]:
-    """The picture's columns by title, each `[ROWS, 3, S, S]` in [0, 1]. Raises `ValueError` for other images."""
+def columns_of(runs: Sequence[Path], count: int = ROWS) -> dict[str, Tensor]:
+    """The picture's columns by title, each `[count, 3, S, S]` in [0, 1]. Raises `ValueError` for other images."""
     data, *others = (training_images(read_generator(run)[1], run) for run in runs)
     for run, other in zip(runs[1:], others, strict=True):
         if other.indices != data.indices:
             raise ValueError(f"{run} was trained on other images than {runs[0]}")
     made = [support(run, data.images, data.labels, rng=SEED) for run in runs]
     largest = max(images_of(one["mask"]) for one in made)
-    groups = groups_of(data.labels, largest)
+    groups = groups_of(data.labels, largest, count)
     size = made[0]["generator"].image_size
     pixels = resize(data.images, size)
     columns = {f"image {number + 1}": pixels[group] / 255 for number, group in enumerate(groups)}

@@ -150,7 +150,9 @@ def target_of(node: dict[str, Any], path: str) -> Callable[..., Any]:
         return found
     except Exception as error:  # whatever importing a module may raise
         reason = " ".join(str(error).split()).partition(" Are you sure")[0]
-        raise UserError(f"{path}._target_={node['_target_']}: {reason}") from error
+        missing = isinstance(error.__cause__, ModuleNotFoundError)
+        remedy = "; your own modules lie in the folder of --config-dir, or on PYTHONPATH" if missing else ""
+        raise UserError(f"{path}._target_={node['_target_']}: {reason}{remedy}") from error
     finally:
         logger.disabled = before
 

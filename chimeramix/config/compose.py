@@ -44,6 +44,7 @@ from chimeramix.config.checks import (
 )
 from chimeramix.config.hydra_keys import check_hydra_key
 from chimeramix.config.messages import CompositionError, options_of, quoted
+from chimeramix.config.own_code import make_importable
 from chimeramix.config.place import CONFIG_DIR, entry_command
 from chimeramix.config.schema import CLASSIFIER_RECIPE, GROUPS, OPTIONAL_GROUPS, Config
 from chimeramix.config.settings import Settings, typed
@@ -97,12 +98,13 @@ def settings_of(tree: Tree, overrides: list[str]) -> Settings:
 
 @contextmanager
 def hydra_ready(tree: Tree) -> Iterator[None]:
-    """Hydra with the configuration folders that a command has."""
+    """Hydra with the configuration folders that a command has, whose Python modules can be imported from then on."""
     register()
     version.setbase("1.3")
     folders = create_config_search_path(str(CONFIG_DIR))
     if tree.config_dir is not None and not tree.config_dir.is_dir():
         raise UserError(f"--config-dir={tree.config_dir}: no such folder")
+    make_importable(tree.folders[1:])
     for folder in tree.folders[1:]:
         folders.prepend("command-line", f"file://{folder.absolute()}", SearchPathQuery(provider="schema"))
     GlobalHydra.instance().clear()

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from chimeramix.config.own_code import own_folders
 from chimeramix.config.schema import Config
 from chimeramix.config.targets import with_current_targets
 
@@ -29,6 +30,11 @@ class Settings:
     names: dict[str, str | None]
     overrides: list[str]
     generator_seed: int | None = None
+
+    @property
+    def own_folders(self) -> list[Path]:
+        """Folders of one's own configuration files and Python modules that the command named."""
+        return own_folders(self.overrides)
 
     @property
     def runs_dir(self) -> Path:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from chimeramix.data.download import Release, fetch
-from chimeramix.data.image_file import check_resize
+from chimeramix.data.image_file import Resize, check_resize
 from chimeramix.data.image_folder import FolderImages, Listing
 from chimeramix.data.source import Source
 from chimeramix.errors import UserError
@@ -34,6 +34,7 @@ class ImageArchive(Source):
     folders: ClassVar[tuple[str, ...]]
     lists: ClassVar[tuple[str, ...]]
     rectangles: ClassVar[bool] = True
+    resize: ClassVar[Resize] = "crop"
     _prepared = False
 
     def __init__(
@@ -49,7 +50,7 @@ class ImageArchive(Source):
         needs_test: bool = True,
     ) -> None:
         super().__init__(name, image_size, mean, std, data_dir, mirror, workers, needs_test)
-        check_resize("crop", image_size, resize_to)
+        check_resize(self.resize, image_size, resize_to)
         self.resize_to = resize_to
 
     def prepare(self) -> None:
@@ -81,7 +82,7 @@ class ImageArchive(Source):
                 f"dataset {self.name}: {self.data_dir / self.lists[0]} and its neighbours are not the published files "
                 f"({reason}): remove them, so that they are extracted again"
             ) from error
-        return FolderImages(listing, self.image_size, "crop", self.workers, self.resize_to, self.rectangles)
+        return FolderImages(listing, self.image_size, self.resize, self.workers, self.resize_to, self.rectangles)
 
     def _listing(self, train: bool) -> Listing:
         """Image files of each class, classes and files in the order of the release."""

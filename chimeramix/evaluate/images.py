@@ -3,16 +3,14 @@
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from chimeramix.config.schema import Config
-from chimeramix.data.image_file import Resize, read_image
+from chimeramix.data.image_file import Reading
 from chimeramix.data.image_folder import SUFFIXES
 from chimeramix.data.segments import SubsetSegments
 from chimeramix.data.subset import TrainingImages
@@ -122,9 +120,8 @@ def unseen_positions(data: TrainingImages, config: Config, count: int, seed: int
 
 def images_in(folders: Sequence[Path], source: DataSource, count: int, seed: int) -> Tensor:
     """Up to `count` images `[M, 3, S, S]` uint8, drawn with the seed from all below some folders, and made squares as
-    the data set's are; where that says nothing of it, the centre is cut out. Raises `UserError`."""
-    resize: Resize = getattr(source, "resize", "crop")
-    square = partial(read_image, size=source.image_size, resize=resize, resize_to=getattr(source, "resize_to", None))
+    the data set's are. Raises `UserError`."""
+    square = Reading.of(source)
     paths: list[Path] = []
     for folder in folders:
         found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
@@ -132,7 +129,7 @@ def images_in(folders: Sequence[Path], source: DataSource, count: int, seed: int
             raise UserError(f"--reference {folder}: no such folder, or it holds no images")
         paths += found
     order = torch.randperm(len(paths), generator=torch.Generator().manual_seed(seed))[:count].tolist()
-    return torch.from_numpy(np.stack([square(paths[place]) for place in order]))
+    return torch.stack([square(paths[place]) for place in order])
 
 
 def with_composing_mixer(config: Config, network: nn.Module) -> Config:

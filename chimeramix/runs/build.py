@@ -97,9 +97,14 @@ def generator(config: Config) -> Generator:
 
 def model(config: Config, num_classes: int) -> nn.Module:
     """The classifier with fresh weights from the run's seed."""
-    with as_user_error("model"), _seeded_weights(config.seed):
-        made: nn.Module = _make(config.model, ("num_classes",), num_classes=num_classes)
-    check_kind(made, nn.Module, config.model, "model")
+    return model_of(config.model, num_classes, config.seed)
+
+
+def model_of(group: dict[str, Any], num_classes: int, seed: int = 0) -> nn.Module:
+    """A classifier of the configuration's group `model`, with fresh weights."""
+    with as_user_error("model"), _seeded_weights(seed):
+        made: nn.Module = _make(group, ("num_classes",), num_classes=num_classes)
+    check_kind(made, nn.Module, group, "model")
     return made
 
 

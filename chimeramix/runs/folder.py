@@ -1,11 +1,12 @@
 """A run's folder: found by identity, locked while in use, finished when its result is written."""
 
+import json
 import logging
 import os
 import platform
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -116,13 +117,15 @@ class RunFolder:
         except (FileNotFoundError, NotADirectoryError):
             return False
 
-    def describe(self, config: str, split: dict[str, Any], device: str, command: str) -> None:
+    def describe(self, config: str, split: dict[str, Any], device: str, command: str, own: Sequence[Path]) -> None:
         """Writes what the run is, before it begins: `config.yaml`, `spec.json`, `split.json`, `environment.json`, the
-        last with the command that trains it."""
+        last with the command that trains it and the folders of one's own modules (`own`)."""
         write_atomically(self.path / "config.yaml", lambda path: path.write_text(config, encoding="utf-8"))
         write_json(self.path / "spec.json", self.spec)
         write_json(self.path / "split.json", split)
-        write_json(self.path / "environment.json", {"command": command, **environment(), "device": device})
+        folders = [str(folder.absolute()) for folder in own]
+        described = {"command": command, "own_folders": folders, **environment(), "device": device}
+        write_json(self.path / "environment.json", described)
 
     def finish(self, result: dict[str, Any], keep_checkpoint: bool) -> None:
         """Writes the result, which makes the run a finished one."""
@@ -135,6 +138,15 @@ def folders_in(runs_dir: Path) -> dict[str, Path]:
     """The folders of all runs in `machine.runs_dir`, by identity; a finished one where several hold the same run."""
     found = (run for role in ("generator", "classifier") for run in find_runs(runs_dir / role))
     return {run.identity: run.path for run in without_copies(found)[0] if run.identity is not None}
+
+
+def own_folders_of(folder: Path) -> list[Path]:
+    """Where a run's modules that are not of this package lie, as its `environment.json` tells; none without it."""
+    try:
+        content = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
+        return [Path(each) for each in content.get("own_folders") or []]
+    except (OSError, ValueError, TypeError, AttributeError):
+        return []
 
 
 def environment() -> dict[str, Any]:

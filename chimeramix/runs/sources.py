@@ -30,6 +30,7 @@ _NO_NUMBERS = {
     "report",
     "sweep",
     "tuning",
+    "use",
     "__main__.py",
     "app.py",
     "cli.py",

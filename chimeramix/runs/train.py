@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 from safetensors.torch import save
 
+from chimeramix.config.own_code import make_importable
 from chimeramix.config.schema import Config
 from chimeramix.config.settings import Settings
 from chimeramix.errors import Interrupted
@@ -48,6 +49,7 @@ def train(settings: Settings, generator_too: bool = False, sweep: str | None = N
         RunFailure, Interrupted: see `chimeramix.training.loop.fit`.
     """
     config = settings.config
+    make_importable(settings.own_folders)  # where a sweep's job has the settings from a file
     if trains_nothing(settings):
         log.info("%s trains no generator: nothing to do", settings.names.get("experiment") or "this configuration")
         return
@@ -139,7 +141,7 @@ def _train_in_folder(run: Run, parts: Parts, state: dict[str, Any] | None, progr
     config, folder, data = run.settings.config, run.folder, parts.data
     values = yaml.safe_dump(dataclasses.asdict(config), sort_keys=False, allow_unicode=True)
     command = resume_command(run.settings.role, run.settings.overrides)
-    folder.describe(values, data.split(), run.machine.describe(), command)
+    folder.describe(values, data.split(), run.machine.describe(), command, run.settings.own_folders)
     with _log_file(folder.path / "train.log"):
         log.info(
             "%s: %d images of %d classes, %s parameters, %s steps, %s",

@@ -14,6 +14,7 @@ from safetensors.torch import load
 from torch import Tensor, nn
 
 from chimeramix.config.compose import register
+from chimeramix.config.own_code import make_importable
 from chimeramix.config.schema import Config
 from chimeramix.config.settings import Settings, config_from_file
 from chimeramix.data.segments import SubsetSegments
@@ -22,7 +23,7 @@ from chimeramix.errors import UserError
 from chimeramix.runs import build
 from chimeramix.runs.commands import generator_command
 from chimeramix.runs.drawn import read_drawn
-from chimeramix.runs.folder import RunFolder, folders_in
+from chimeramix.runs.folder import RunFolder, folders_in, own_folders_of
 from chimeramix.runs.record import DamagedRecord, Record, read_record
 from chimeramix.streams import RandomStream, derive_seed
 from chimeramix.training.checkpoint import first_line
@@ -159,6 +160,7 @@ def _read(folder: Path, role: str) -> tuple[Record, Config]:
     except (OSError, ValueError, AttributeError, TypeError, yaml.YAMLError) as error:
         raise UserError(f"{path} is damaged ({first_line(error)}); train the {role} again") from error
     register()
+    make_importable(own_folders_of(folder))
     return record, config
 
 
