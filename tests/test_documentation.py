@@ -19,7 +19,7 @@ def test_every_public_package_has_its_page() -> None:
     pages = {path.stem: path.read_text() for path in (DOCS / "api").glob("*.md")}
     assert sorted(pages) == PUBLIC
     for name, text in pages.items():
-        assert text == f"# {name}\n\n```{{eval-rst}}\n.. automodule:: {name}\n```\n"
+        assert text.startswith(f"# {name}\n\n```{{eval-rst}}\n.. automodule:: {name}\n")
 
 
 @pytest.mark.parametrize("name", PUBLIC[1:])
