@@ -206,7 +206,9 @@ def test_the_extras_hold_all_that_the_package_imports():
     assert {f"chimeramix[{name}]" for name in extras if name != "dev"} <= set(extras["dev"])
 
 
-@pytest.mark.parametrize("command", [["prepare", "demo/digits"], ["train-classifier", "--help"], ["report", "runs"], ["--version"]])
+@pytest.mark.parametrize(
+    "command", [["prepare", "demo/digits"], ["train-classifier", "--help"], ["report", "runs"], ["--version"]]
+)
 def test_the_console_script_says_what_to_install(command):
     program = f"from chimeramix.console import main; raise SystemExit(main({command}))"
     done = without(names(project()["optional-dependencies"]["train"]), program)
