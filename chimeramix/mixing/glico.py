@@ -30,7 +30,7 @@ class GLICO(Mixer):
     The label stays that of the image. Generated images are not augmented, and no gradient is recorded.
 
     Args:
-        num_classes: K.
+        num_classes: `K`.
         generator: frozen, on the images' device.
         partners: draws the other images.
         probability: share of replaced images (paper: 0.5).
