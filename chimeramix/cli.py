@@ -12,8 +12,7 @@ from chimeramix.evaluate import options as evaluation
 from chimeramix.report import options as reporting
 from chimeramix.report.command import FORMATS
 from chimeramix.terminal import exit_status, set_up_logging
-from chimeramix.tuning.options import METRICS as TUNED_METRICS
-from chimeramix.tuning.options import STOPS, Options
+from chimeramix.tuning import options as tuning
 from chimeramix.use import options as using
 
 if TYPE_CHECKING:
@@ -68,22 +67,7 @@ def main(arguments: list[str] | None = None) -> int:
         description="Draws in two dimensions what the classifier's last layer gets of its training images, of what its "
         "mixer makes of them, and of images of the training part that the run has not seen. The test part is not read.",
     )
-    embed.add_argument("run", type=Path, metavar="RUN", help="a finished classifier's folder")
-    embed.add_argument(
-        "--method",
-        choices=("pca", "mde"),
-        default="pca",
-        help="principal components, or a minimum-distortion embedding, as the paper's "
-        '(pip install "chimeramix[embed]"); default: %(default)s',
-    )
-    embed.add_argument("--count", type=int, default=500, metavar="N", help="compositions (default: %(default)s)")
-    embed.add_argument("--others", type=int, default=1000, metavar="N", help="unseen images (default: %(default)s)")
-    embed.add_argument("--seed", type=int, default=0, metavar="N", help="of all that is drawn (default: %(default)s)")
-    embed.add_argument("--out", type=Path, metavar="FILE", help="without suffix; default: embedding-METHOD in RUN")
-    embed.add_argument(
-        "--images", type=Path, metavar="FOLDER", help="where the data set is, if not where the run read it"
-    )
-    embed.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps (default: %(default)s)")
+    evaluation.add_embed(embed)
 
     synthesise = commands.add_parser(
         "synthesise",
@@ -132,37 +116,7 @@ def main(arguments: list[str] | None = None) -> int:
         "in the command itself: interval(a,b), tag(log,interval(a,b)), int(interval(a,b)), range(start,stop,step), "
         "choice(a,b) or a,b. The same command goes on with a search that was stopped, a larger --trials continues it.",
     )
-    tune.add_argument("--trials", type=int, default=20, metavar="N", help="in all; default: %(default)s")
-    tune.add_argument(
-        "--folds", type=int, metavar="K", help="hold out each of K parts of the drawn images once; default: 3"
-    )
-    tune.add_argument("--repeats", type=int, default=1, metavar="N", help="cut into folds N times, each time otherwise")
-    tune.add_argument(
-        "--seeds", type=int, default=1, metavar="N", help="train each N times, from the command's seed on"
-    )
-    tune.add_argument(
-        "--at-once",
-        type=int,
-        default=4,
-        metavar="N",
-        help="trials of a generation, which know nothing of each other; how many runs go at once is the launcher's "
-        "(hydra/launcher=local sweep.pack=N); default: %(default)s",
-    )
-    tune.add_argument(
-        "--stop", choices=STOPS, default="none", help="stop hopeless trials after some of the epochs, or of the folds"
-    )
-    tune.add_argument(
-        "--metric", choices=TUNED_METRICS, default="accuracy", help="of the held-out images; default: %(default)s"
-    )
-    tune.add_argument(
-        "--for",
-        dest="overrides",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="of the command that trains the winner, such as max_labels_per_class=5 where the search needs more images",
-    )
-    tune.add_argument("words", metavar="command", nargs=argparse.REMAINDER, help=f"{trains} and its words")
+    tuning.add_to(tune, trains)
 
     options, rest = parser.parse_known_args(words)
     if rest and (options.command not in ("prepare", "evaluate") or any(word.startswith("-") for word in rest)):
@@ -273,6 +227,8 @@ def _tune(options: argparse.Namespace) -> None:
     from chimeramix.tuning.command import tune
 
     asked = {
-        field.name: getattr(options, field.name) for field in dataclasses.fields(Options) if field.name != "held_out"
+        field.name: getattr(options, field.name)
+        for field in dataclasses.fields(tuning.Options)
+        if field.name != "held_out"
     }
-    tune(options.words, Options(**asked))
+    tune(options.words, tuning.Options(**asked))

@@ -213,3 +213,23 @@ def _add_generator(group: argparse._ArgumentGroup) -> None:
         help="leave out what needs an extractor: KID, FID, precision, recall",
     )
     group.add_argument("--seed", type=int, metavar="N", help="of all that is drawn (default: 0)")
+
+
+def add_embed(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `chimeramix embed`."""
+    parser.add_argument("run", type=Path, metavar="RUN", help="a finished classifier's folder")
+    parser.add_argument(
+        "--method",
+        choices=("pca", "mde"),
+        default="pca",
+        help="principal components, or a minimum-distortion embedding, as the paper's "
+        '(pip install "chimeramix[embed]"); default: %(default)s',
+    )
+    parser.add_argument("--count", type=int, default=500, metavar="N", help="compositions (default: %(default)s)")
+    parser.add_argument("--others", type=int, default=1000, metavar="N", help="unseen images (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of all that is drawn (default: %(default)s)")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="without suffix; default: embedding-METHOD in RUN")
+    parser.add_argument(
+        "--images", type=Path, metavar="FOLDER", help="where the data set is, if not where the run read it"
+    )
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps (default: %(default)s)")

@@ -1,5 +1,6 @@
-"""What `chimeramix tune` was asked for."""
+"""What `chimeramix tune` is asked for; known to the command line, so nothing here imports torch."""
 
+import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -118,3 +119,40 @@ class Options:
             "stop": self.stop,
             "metric": self.metric,
         }
+
+
+def add_to(parser: argparse.ArgumentParser, trains: str) -> None:
+    """The command's arguments; `trains` is the name of the command that trains a classifier."""
+    parser.add_argument("--trials", type=int, default=20, metavar="N", help="in all; default: %(default)s")
+    parser.add_argument(
+        "--folds", type=int, metavar="K", help="hold out each of K parts of the drawn images once; default: 3"
+    )
+    parser.add_argument(
+        "--repeats", type=int, default=1, metavar="N", help="cut into folds N times, each time otherwise"
+    )
+    parser.add_argument(
+        "--seeds", type=int, default=1, metavar="N", help="train each N times, from the command's seed on"
+    )
+    parser.add_argument(
+        "--at-once",
+        type=int,
+        default=4,
+        metavar="N",
+        help="trials of a generation, which know nothing of each other; how many runs go at once is the launcher's "
+        "(hydra/launcher=local sweep.pack=N); default: %(default)s",
+    )
+    parser.add_argument(
+        "--stop", choices=STOPS, default="none", help="stop hopeless trials after some of the epochs, or of the folds"
+    )
+    parser.add_argument(
+        "--metric", choices=METRICS, default="accuracy", help="of the held-out images; default: %(default)s"
+    )
+    parser.add_argument(
+        "--for",
+        dest="overrides",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="of the command that trains the winner, such as max_labels_per_class=5 where the search needs more images",
+    )
+    parser.add_argument("words", metavar="command", nargs=argparse.REMAINDER, help=f"{trains} and its words")
