@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 PIP_FLAGS := -q --disable-pip-version-check --no-input
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slurm bench bench-gpu lint types format clean
+.PHONY: help install demo test test-slurm test-wheel docs bench bench-gpu lint types format clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,6 +39,17 @@ test-slurm: $(STAMP)  ## run both sweeps on a real Slurm of two nodes, started h
 	@conf=$$(bash tests/slurm/cluster up) || exit 1; \
 	CHIMERAMIX_TEST_SLURM=1 SLURM_CONF=$$conf $(BIN)/python -m pytest tests/slurm -s $(ARGS); \
 	status=$$?; bash tests/slurm/cluster down; exit $$status
+
+# What a user gets: the wheel of the sdist, its dependencies fresh from the package index, and no repository around.
+test-wheel: $(STAMP)  ## install the built wheel into a fresh environment and use its commands (downloads PyTorch)
+	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && set -e && \
+	$(BIN)/python -m build --outdir "$$folder/dist" . >"$$folder/log" 2>&1 || { cat "$$folder/log" >&2; exit 1; } && \
+	$(BIN)/python -m venv "$$folder/venv" && \
+	"$$folder/venv/bin/python" -m pip install $(PIP_FLAGS) "$$(ls "$$folder"/dist/*.whl)[train]" && \
+	CHIMERAMIX_TEST_WHEEL="$$folder/venv/bin" $(BIN)/python -m pytest tests/packaging -s $(ARGS)
+
+docs: $(STAMP)  ## build the documentation site in docs/_build; warnings are errors
+	$(BIN)/python -m sphinx -q -W --keep-going -b html -c docs . docs/_build
 
 BENCH = $(BIN)/python -m benchmarks
 GPU = --device cuda --precision bf16 --compile
@@ -84,5 +95,5 @@ types: $(STAMP)  ## check the type annotations
 	$(BIN)/python -m mypy
 
 clean:  ## remove caches; .venv, data and runs stay
-	rm -rf .mypy_cache .pytest_cache .ruff_cache build *.egg-info
+	rm -rf .mypy_cache .pytest_cache .ruff_cache build dist docs/_build *.egg-info
 	find . -path ./$(VENV) -prune -o -type d -name __pycache__ -exec rm -rf {} +

@@ -1,13 +1,18 @@
 """The two entry points: from a command line to an exit status, mistakes said in one line."""
 
 import os
+import re
+import sys
 from collections.abc import Callable
 from typing import NoReturn
 
+import hydra
 from hydra.errors import HydraException
+from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from chimeramix.config.compose import read_command_line, register, settings_of
+from chimeramix.config.place import CONFIG_DIR
 from chimeramix.config.sweep import read_sweep
 from chimeramix.config.tree import tree_of
 from chimeramix.errors import UserError
@@ -23,6 +28,35 @@ def launch(hydra_main: Callable[[], None], role: str) -> NoReturn:
         role: `generator` or `classifier`.
     """
     raise SystemExit(exit_status(lambda: _do(hydra_main, role)))
+
+
+def run(role: str, words: list[str]) -> int:
+    """Does what `train_<role>.py` does with these words, where there is no such script; returns the exit status."""
+
+    def main(config: DictConfig) -> None:
+        """Does nothing, as in the scripts."""
+
+    main.__module__ = f"train_{role}"  # Hydra's name of the job: of the script, or of this
+    hydra_main = hydra.main(version_base="1.3", config_path=str(CONFIG_DIR), config_name=f"train_{role}")(main)
+    before = sys.argv
+    sys.argv = [sys.argv[0], *words]  # where Hydra reads them
+    try:
+        return exit_status(lambda: _do(hydra_main, role))
+    finally:
+        sys.argv = before
+
+
+def complete(words: list[str]) -> int:
+    """Answers Hydra's functions for shells, which know a program's name alone: with `chimeramix -sc query=bash` they
+    ask what may follow in the line that is typed, `COMP_LINE`."""
+    line = os.environ.get("COMP_LINE")
+    if line is None:  # install=bash, the same for both roles
+        return run("classifier", words)
+    typed = re.match(r"\s*\S+\s+train-(generator|classifier)\s+(.*)", line)
+    if typed is None:  # another command
+        return 0
+    os.environ["COMP_LINE"] = f"chimeramix {typed[2]}"
+    return run(typed[1], words)
 
 
 def _do(hydra_main: Callable[[], None], role: str) -> None:

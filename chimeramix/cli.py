@@ -2,10 +2,12 @@
 
 import argparse
 import dataclasses
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from chimeramix import __version__
+from chimeramix.config.place import entry_point
 from chimeramix.evaluate import options as evaluation
 from chimeramix.report import options as reporting
 from chimeramix.report.command import FORMATS
@@ -18,8 +20,20 @@ if TYPE_CHECKING:
     from chimeramix.data.splits import Split
 
 
+TRAINING = {"train-generator": "generator", "train-classifier": "classifier"}
+
+
 def main(arguments: list[str] | None = None) -> int:
-    """Runs a command; returns 0, 1 (failure) or 2 (user's mistake), errors are one line each."""
+    """Runs a command; returns 0, 1 (failure), 2 (user's mistake) or 128 + signal number, errors are one line each."""
+    words = sys.argv[1:] if arguments is None else arguments
+    if words and words[0] in TRAINING:  # Hydra reads the rest
+        from chimeramix.app import run
+
+        return run(TRAINING[words[0]], words[1:])
+    if words and words[0] == "-sc":  # Hydra's functions for shells; `chimeramix train-classifier --help` names them
+        from chimeramix.app import complete
+
+        return complete(words)
     parser = argparse.ArgumentParser(prog="chimeramix", description=__doc__)
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(dest="command", required=True)
@@ -28,6 +42,10 @@ def main(arguments: list[str] | None = None) -> int:
     prepare.add_argument("dataset", help="as after +dataset=, such as cifair10 or more/cifar100")
     prepare.add_argument("overrides", nargs="*", help="such as machine.data_dir=DIR or machine.mirror=ADDRESS")
     prepare.add_argument("--config-dir", "-cd", metavar="DIR", help="a folder with a data set's file of your own")
+
+    for name, role in TRAINING.items():
+        train = f"train a {role}, or a sweep of them"
+        commands.add_parser(name, help=f"{train}: the same as train_{role}.py, see chimeramix {name} --help")
 
     report = commands.add_parser("report", help="mean and standard deviation over seeds of all finished runs")
     reporting.add_to(report)
@@ -38,7 +56,8 @@ def main(arguments: list[str] | None = None) -> int:
 
     evaluate = commands.add_parser(
         "evaluate",
-        help="how good a trained generator's images are, and how near to its training images",
+        help="a classifier's metrics on other images; or what a trained generator's images are worth",
+        usage="%(prog)s [options] RUN [+dataset=NAME KEY=VALUE ...]",
         description=evaluation.DESCRIPTION,
     )
     evaluation.add_to(evaluate)
@@ -66,6 +85,13 @@ def main(arguments: list[str] | None = None) -> int:
     )
     embed.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps (default: %(default)s)")
 
+    synthesise = commands.add_parser(
+        "synthesise",
+        help="a folder of images that a trained generator composes",
+        description=using.SYNTHESISE,
+    )
+    using.add_synthesise(synthesise)
+
     predict = commands.add_parser(
         "predict",
         help="the classes of images, by a finished classifier or by several",
@@ -85,6 +111,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     using.add_export(export)
 
+    trains = entry_point("classifier")
     status = commands.add_parser("status", help="how far the runs are, and the commands that finish the rest")
     status.add_argument(
         "runs", type=Path, nargs="?", default=Path("runs"), help="a folder of runs (machine.runs_dir; default: runs)"
@@ -93,14 +120,14 @@ def main(arguments: list[str] | None = None) -> int:
         "words",
         metavar="command",
         nargs=argparse.REMAINDER,
-        help="a sweep's command, train_classifier.py +dataset=... seed=range(0,5), whose missing runs are to be shown; "
+        help=f"a sweep's command, {trains} +dataset=... seed=range(0,5), whose missing runs are to be shown; "
         "without it those of the sweeps that were started in this folder",
     )
 
     tune = commands.add_parser(
         "tune",
         help="search hyper-parameters on held-out images",
-        usage="%(prog)s [options] train_classifier.py +dataset=NAME 'KEY=tag(log,interval(LOW,HIGH))' KEY=A,B ...",
+        usage=f"%(prog)s [options] {trains} +dataset=NAME 'KEY=tag(log,interval(LOW,HIGH))' KEY=A,B ...",
         description="Searches hyper-parameters on held-out images; the test set is not read. What is searched stands "
         "in the command itself: interval(a,b), tag(log,interval(a,b)), int(interval(a,b)), range(start,stop,step), "
         "choice(a,b) or a,b. The same command goes on with a search that was stopped, a larger --trials continues it.",
@@ -135,10 +162,10 @@ def main(arguments: list[str] | None = None) -> int:
         metavar="KEY=VALUE",
         help="of the command that trains the winner, such as max_labels_per_class=5 where the search needs more images",
     )
-    tune.add_argument("words", metavar="command", nargs=argparse.REMAINDER, help="train_classifier.py and its words")
+    tune.add_argument("words", metavar="command", nargs=argparse.REMAINDER, help=f"{trains} and its words")
 
-    options, rest = parser.parse_known_args(arguments)
-    if rest and (options.command != "prepare" or any(word.startswith("-") for word in rest)):
+    options, rest = parser.parse_known_args(words)
+    if rest and (options.command not in ("prepare", "evaluate") or any(word.startswith("-") for word in rest)):
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     if rest:  # overrides behind an option
         options.overrides += rest
@@ -150,8 +177,6 @@ def _do(options: argparse.Namespace) -> None:
     if options.command == "prepare":
         _prepare(options.dataset, options.overrides, options.config_dir)
     elif options.command == "status":
-        if options.runs.suffix == ".py":  # the folder is left out
-            options.runs, options.words = Path("runs"), [str(options.runs), *options.words]
         _status(options.runs, options.words)
     elif options.command == "tune":
         _tune(options)
@@ -161,6 +186,8 @@ def _do(options: argparse.Namespace) -> None:
         _evaluate(options)
     elif options.command == "embed":
         _embed(options)
+    elif options.command == "synthesise":
+        _synthesise(options)
     elif options.command == "predict":
         _predict(options)
     elif options.command == "export":
@@ -177,6 +204,10 @@ def _prepare(dataset: str, overrides: list[str], config_dir: str | None) -> None
     config = compose_settings("classifier", [f"+dataset={dataset}", *overrides], config_dir).config
     source = build.source(config)
     source.prepare()
+    if getattr(source, "test_only", False):
+        part = source.test()
+        print(f"{dataset} is ready: {len(part.classes)} classes, no training and {len(part.labels)} test images")
+        return
     train = source.train()
     split: Split | None = build.part(config, "split")
     if split is not None:
@@ -192,9 +223,9 @@ def _ensemble(runs: list[Path], form: str) -> None:
 
 
 def _evaluate(options: argparse.Namespace) -> None:
-    from chimeramix.evaluate.command import evaluate
+    from chimeramix.evaluate.command import run
 
-    evaluate(options.run, evaluation.Options.of(options))
+    run(options)
 
 
 def _embed(options: argparse.Namespace) -> None:
@@ -218,6 +249,12 @@ def _predict(options: argparse.Namespace) -> None:
     predict(using.PredictOptions.of(options))
 
 
+def _synthesise(options: argparse.Namespace) -> None:
+    from chimeramix.use.synthesise import synthesise
+
+    synthesise(options.run, using.SynthesiseOptions.of(options))
+
+
 def _export(options: argparse.Namespace) -> None:
     from chimeramix.use.export import export
 
@@ -227,6 +264,8 @@ def _export(options: argparse.Namespace) -> None:
 def _status(runs: Path, words: list[str]) -> None:
     from chimeramix.sweep import status
 
+    if status.split_command([str(runs), *words])[0]:  # the folder is left out
+        runs, words = Path("runs"), [str(runs), *words]
     status.show(runs, words)
 
 

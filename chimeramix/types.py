@@ -46,7 +46,7 @@ class Subset:
     Attributes:
         images: `[N, 3, S, S]` uint8; of whole images `[N, 3, H, W]`, in whose upper left corner each image is.
         labels: `[N]` int64; -1 for images without labels, which stand at the end.
-        num_classes: K.
+        num_classes: `K`.
         sizes: `[N, 2]` int64, heights and widths of whole images; None for squares, which fill `images`.
     """
 

@@ -7,6 +7,7 @@ what each of them is needed for stands beside it.
 import argparse
 import dataclasses
 import re
+import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, NoReturn
@@ -44,10 +45,11 @@ from chimeramix.config.checks import (
 from chimeramix.config.hydra_keys import check_hydra_key
 from chimeramix.config.messages import CompositionError, options_of, quoted
 from chimeramix.config.own_code import make_importable
+from chimeramix.config.place import CONFIG_DIR, entry_command
 from chimeramix.config.schema import CLASSIFIER_RECIPE, GROUPS, OPTIONAL_GROUPS, Config
 from chimeramix.config.settings import Settings, typed
 from chimeramix.config.targets import with_current_targets
-from chimeramix.config.tree import CONFIG_DIR, Tree, tree_of
+from chimeramix.config.tree import Tree, tree_of
 from chimeramix.errors import UserError
 
 
@@ -57,6 +59,9 @@ def register() -> None:
     OmegaConf.register_new_resolver("max", lambda *values: max(values), replace=True)
     OmegaConf.register_new_resolver(
         "if", lambda condition, then, otherwise: then if condition else otherwise, replace=True
+    )
+    OmegaConf.register_new_resolver(
+        "command", lambda job: shlex.join(entry_command(job.removeprefix("train_"))), replace=True
     )
 
 

@@ -12,13 +12,14 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
 from chimeramix.config.checks import did_you_mean
+from chimeramix.config.place import entry_point
 from chimeramix.errors import UserError
 
 _COUNT = ("hydra/launcher", "hydra.launcher", "hydra.sweep.dir", "hydra.sweeper.max_batch_size", "hydra.mode")
 _FOLDER = "a run's folder follows from its settings: choose where it lies with machine.runs_dir=FOLDER"
 _SEARCH = (
-    "give the values as lists, such as seed=0,1, with --multirun, or search with chimeramix tune train_classifier.py "
-    "'optimizer.lr=tag(log,interval(0.001,0.1))'"
+    "give the values as lists, such as seed=0,1, with --multirun, or search with chimeramix tune "
+    f"{entry_point('classifier')} 'optimizer.lr=tag(log,interval(0.001,0.1))'"
 )
 _LOG = "a run's log is train.log in its folder, and what it prints: remove this key"
 _INSTEAD = {

@@ -26,6 +26,7 @@ from chimeramix.config.compose import (
     settings_from,
 )
 from chimeramix.config.messages import options_of
+from chimeramix.config.place import entry_point
 from chimeramix.config.settings import Settings
 from chimeramix.config.tree import Tree
 from chimeramix.errors import UserError
@@ -90,7 +91,7 @@ def _combinations(overrides: list[Override]) -> list[list[str]]:
         if override.is_sweep_override() and not override.is_discrete_sweep():
             raise UserError(
                 f"{override.input_line}: a sweep needs a list or range(START,STOP); for an interval use "
-                "chimeramix tune train_classifier.py ... in place of --multirun"
+                f"chimeramix tune {entry_point('classifier')} ... in place of --multirun"
             )
         if override.is_sweep_override():
             axes.append([f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()])

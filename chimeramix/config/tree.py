@@ -4,8 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from chimeramix.config.hydra_keys import search_path_word, split_search_path
-
-CONFIG_DIR = Path(__file__).resolve().parents[2] / "conf"
+from chimeramix.config.place import CONFIG_DIR
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ class SuperMixGenerator(Generator):
         optimizer, schedule: the teacher's.
         concentration: of the Dirichlet distribution from which the two images' shares are drawn.
         mask_size: side of the masks that are optimised; they are enlarged bilinearly.
-        binary_weight: weight of the mean |m (m - 1)|, which drives masks towards 0 and 1.
+        binary_weight: weight of the mean `|m (m - 1)|`, which drives masks towards 0 and 1.
         sigma: of the Gaussian that smooths gradients.
         iterations: most steps per batch.
         tolerance: a batch is finished once at most this share of it is open. A mixture is done when the teacher's two

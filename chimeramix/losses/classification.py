@@ -57,7 +57,7 @@ class CosineCrossEntropyLoss(nn.Module):
     trained with the classifier. The prediction stays the largest logit.
 
     Args:
-        num_classes: K.
+        num_classes: `K`.
         weight: of the cross entropy (paper: 0.1).
     """
 

@@ -25,7 +25,7 @@ class Mixer(nn.Module):
     soft labels, unless a class says otherwise.
 
     Args:
-        num_classes: K.
+        num_classes: `K`.
         probability: share of batches that are mixed; the others pass unchanged with one-hot targets.
         rng: all random draws: a seed, or a generator on the CPU. None seeds it from torch's global generator when the
             first batch comes. In each worker of a `DataLoader` a mixer starts a stream of its own: from the worker's

@@ -90,7 +90,7 @@ class Blend(PairMixer):
     pixel mass. An image may be its own partner.
 
     Args:
-        num_classes: K.
+        num_classes: `K`.
         blend_mask: samples the masks.
         alpha: the ratio, the first image's share, is drawn from Beta(alpha, alpha); 1 is uniform.
         probability: share of batches that are mixed.

@@ -33,7 +33,7 @@ class Chain(Several):
     """Applies mixers in their order; each gets the images and soft targets of the one before.
 
     Args:
-        num_classes: K.
+        num_classes: `K`.
         mixers: by name. Those that draw same-class partners or decode latent codes come first: they need class numbers
             as labels. One that draws second views gets them from the mixers before it.
 

@@ -79,7 +79,7 @@ class ChimeraMix(_WithinClasses):
     again; no gradient is recorded. Values stay in the generator's range [-1, 1].
 
     Args:
-        num_classes: K.
+        num_classes: `K`.
         generator: frozen, on the images' device.
         partners: draws the same-class partners.
         mask: weight of the first image's features, or shares of those of more images.

@@ -53,7 +53,7 @@ class MiAMix(PairMixer):
     of that ratio; masks with edges may be smoothed and warped; the masks are merged into one.
 
     Args:
-        num_classes: K.
+        num_classes: `K`.
         methods: samplers of masks by name; None takes those of `default_methods`.
         weights: relative frequency by the methods' names; a method that isn't named isn't chosen.
         layers: the numbers of layers among which k is drawn, uniformly; the paper's k_max = 2 is `(1, 2)`.

@@ -16,7 +16,7 @@ class OneOf(Several):
     """Draws a mixer for each batch; the mixer's own probability then decides whether it mixes.
 
     Args:
-        num_classes: K.
+        num_classes: `K`.
         mixers: by name.
         weights: relative frequency by the mixers' names; a mixer that isn't named isn't drawn. None draws all equally
             often.

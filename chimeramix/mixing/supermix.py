@@ -26,7 +26,7 @@ class SuperMix(Mixer):
     augmented when they were made and are not augmented again. No gradient is recorded.
 
     Args:
-        num_classes: K.
+        num_classes: `K`.
         generator: the pool.
         probability: share of replaced images.
 

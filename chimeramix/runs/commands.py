@@ -2,8 +2,8 @@
 
 import re
 import shlex
-from pathlib import Path
 
+from chimeramix.config.place import entry_command
 from chimeramix.runs.spec import keys_of
 
 # Dropping these overrides of a classifier's command leaves the command that trains its generator.
@@ -11,10 +11,8 @@ _CLASSIFIER_ONLY = {*keys_of("classifier")} - {*keys_of("generator")} | {"method
 
 
 def train_command(role: str, overrides: list[str]) -> str:
-    """The command line of `train_<role>.py` with these overrides, for the current directory."""
-    script = Path(__file__).resolve().parents[2] / f"train_{role}.py"
-    here = Path.cwd()
-    return shlex.join(["python", str(script.relative_to(here) if script.is_relative_to(here) else script), *overrides])
+    """The command line that trains a role with these overrides, for the current directory."""
+    return shlex.join([*entry_command(role), *overrides])
 
 
 def generator_command(overrides: list[str]) -> str:

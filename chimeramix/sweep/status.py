@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from chimeramix.config.place import entry_point
 from chimeramix.errors import RunFailure, UserError
 from chimeramix.runs.commands import to_repeat, train_command
 from chimeramix.runs.record import DamagedRecord, FoundRun, find_runs, read_record, read_spec, without_copies
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _NAME = re.compile(r"(?P<dataset>.+)-n(?P<count>\d+|all)-(?P<method>.+)-s(?P<seed>\d+)-[0-9a-f]{12}")
+_ENTRY_POINT = re.compile(r"(?:.*/)?train_(generator|classifier)\.py|train-(generator|classifier)")
 _MOST_LISTED = 40
 
 State = tuple[str, RunStatus | None]
@@ -61,7 +63,8 @@ def runs_below(folder: Path) -> tuple[list[PlannedRun], dict[str, str]]:
 
 
 def runs_of_command(folder: Path, words: list[str]) -> tuple[list[PlannedRun], dict[str, str]]:
-    """The runs of a sweep given as its command, `train_classifier.py +dataset=... seed=0,1`, in a folder of runs.
+    """The runs of a sweep given as its command, `train_classifier.py +dataset=... seed=0,1` or `train-classifier ...`,
+    in a folder of runs.
 
     Raises:
         UserError: for what is no such command.
@@ -74,7 +77,8 @@ def runs_of_command(folder: Path, words: list[str]) -> tuple[list[PlannedRun], d
     role, rest = split_command(words)
     if not role:
         given = rest[0] if rest else "no words"
-        raise UserError(f"{given}: give the sweep's axes as its command: train_classifier.py +dataset=... seed=0,1")
+        name = entry_point("classifier")
+        raise UserError(f"{given}: give the sweep's axes as its command: {name} +dataset=... seed=0,1")
     options = read_command_line(rest)
     overrides = [word for word in to_repeat(options.overrides) if not word.startswith("machine.runs_dir=")]
     quoted = str(folder).replace("\\", "\\\\").replace("'", "\\'")
@@ -86,10 +90,11 @@ def runs_of_command(folder: Path, words: list[str]) -> tuple[list[PlannedRun], d
 
 
 def split_command(words: list[str]) -> tuple[str, list[str]]:
-    """The role and the other words of `[python] train_<role>.py ...`; no role where it is no such command."""
-    words = words[1:] if words[:1] in (["python"], ["python3"]) else words
-    script = re.fullmatch(r"(?:.*/)?train_(generator|classifier)\.py", words[0] if words else "")
-    return (script.group(1), words[1:]) if script else ("", words)
+    """The role and the other words of `[python] train_<role>.py ...` or `[chimeramix] train-<role> ...`; no role where
+    it is no such command."""
+    words = words[1:] if words[:1] in (["python"], ["python3"], ["chimeramix"]) else words
+    found = _ENTRY_POINT.fullmatch(words[0]) if words else None
+    return (found[1] or found[2], words[1:]) if found else ("", words)
 
 
 def preview(sweep: "Sweep") -> None:

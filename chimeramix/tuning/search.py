@@ -9,6 +9,7 @@ from typing import Any
 from chimeramix.config.checks import did_you_mean
 from chimeramix.config.compose import read_command_line, settings_of
 from chimeramix.config.messages import options_of
+from chimeramix.config.place import entry_point
 from chimeramix.config.search import Axis, Words, axes_of, read_space
 from chimeramix.config.settings import Settings
 from chimeramix.config.sweep import read_sweep, sweep_of_jobs
@@ -76,13 +77,13 @@ def read_search(words: list[str], options: Options) -> Search:
         given = shlex.join(words[:1]) or "no command"
         raise UserError(
             f"{given}: give the command of a classifier, with what to search: "
-            "train_classifier.py +dataset=... 'optimizer.lr=tag(log,interval(0.001,0.1))'"
+            f"{entry_point('classifier')} +dataset=... 'optimizer.lr=tag(log,interval(0.001,0.1))'"
         )
     if late := [word for word in rest if word.partition("=")[0] in _OPTIONS]:
-        raise UserError(f"{late[0]}: options of chimeramix tune stand before train_classifier.py")
+        raise UserError(f"{late[0]}: options of chimeramix tune stand before {entry_point(role)}")
     line = read_command_line(rest)
     if line.cfg or line.info or line.help or line.hydra_help:
-        raise UserError("chimeramix tune has no dry run: ask train_classifier.py itself for --help, --info and --cfg")
+        raise UserError(f"chimeramix tune has no dry run: ask {entry_point(role)} itself for --help, --info and --cfg")
     tree, overrides = tree_of(role, line.overrides, line.config_dir, line.config_name)
     space = read_space(tree, overrides)
     options = _with_parts(space, options)
@@ -97,7 +98,7 @@ def read_search(words: list[str], options: Options) -> Search:
         rungs = rungs_of(options.stop, max(epochs), options.parts)
     except ValueError as error:
         raise UserError(f"--stop epochs: {error}") from error
-    command = shlex.join(["chimeramix", "tune", *options.typed(), f"train_{role}.py", *tree.options, *overrides])
+    command = shlex.join(["chimeramix", "tune", *options.typed(), entry_point(role), *tree.options, *overrides])
     study = _study(tree, space, options, run, command, version)
     return Search(tree, space, options, rungs, study, Runs(tree, space, options, run.settings.config.seed, command))
 

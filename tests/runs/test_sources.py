@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from importlib.metadata import version
@@ -15,7 +16,7 @@ from chimeramix.config.compose import compose_settings
 from chimeramix.config.tree import Tree
 from chimeramix.errors import UserError
 from chimeramix.runs import sources
-from chimeramix.runs.folder import git_commit
+from chimeramix.runs.folder import commit_of, git_commit
 from chimeramix.runs.sources import code_of
 from chimeramix.sweep.driver import sweep
 from chimeramix.training.classifier import ClassifierTraining
@@ -67,6 +68,28 @@ def test_an_uninterrupted_run_is_one_stretch(tmp_path: Path) -> None:
         "torch": version("torch"),
         "modules": {},
     }
+
+
+def test_the_commit_is_of_the_repository_that_holds_the_code(tmp_path: Path) -> None:
+    """Not of one in which an environment happens to lie with the installed package."""
+
+    def git(*words: str) -> str:
+        who = ["-c", "user.name=a", "-c", "user.email=a@b"]
+        return subprocess.run(["git", *who, *words], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+
+    code, installed = tmp_path / "code.py", tmp_path / ".venv" / "package" / "code.py"
+    installed.parent.mkdir(parents=True)
+    for path in (code, installed):
+        path.write_text("a = 1\n")
+    assert commit_of(code) is None
+    git("init")
+    git("add", "code.py")
+    git("commit", "-m", "Begin")
+    commit = git("rev-parse", "HEAD").strip()
+    assert commit_of(code) == commit
+    assert commit_of(installed) is None
+    code.write_text("a = 2\n")
+    assert commit_of(code) == f"{commit}+"
 
 
 def test_another_precision_does_not_go_on(interrupted: Path) -> None:
