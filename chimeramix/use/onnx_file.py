@@ -63,6 +63,8 @@ def save_onnx(
     assert made is not None
     for key, value in description(classifier).items():
         made.model.metadata_props[key] = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    for node in made.model.graph:  # which lines of which files on this machine it comes from
+        node.metadata_props.clear()
     made.save(path, external_data=False)
     settings = onnxruntime.SessionOptions()
     settings.log_severity_level = _ERRORS_ONLY

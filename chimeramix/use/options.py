@@ -192,7 +192,9 @@ class ExportOptions:
 
 def add_export(parser: argparse.ArgumentParser) -> None:
     """The arguments of `chimeramix export`."""
-    parser.add_argument("run", type=Path, metavar="RUN", help="the folder of a finished classifier")
+    parser.add_argument(
+        "run", type=Path, metavar="RUN", help="the folder of a finished classifier (or of an exported one)"
+    )
     parser.add_argument(
         "--format",
         choices=EXPORTS,

@@ -132,11 +132,20 @@ def program_of(classifier: Classifier, size: tuple[int, int] | None = None) -> E
     images = torch.zeros(2, 3, height, width, dtype=torch.uint8)
     try:
         with torch.no_grad():
-            return torch.export.export(
+            program = torch.export.export(
                 Program(classifier).eval(), (images,), dynamic_shapes={INPUT: dynamic}, strict=False
             )
     except Exception as error:  # whatever somebody's model does that can't be traced
         raise RunFailure(f"the model can't be exported ({type(error).__name__}: {first_line(error)})") from error
+    _forget_places(program)
+    return program
+
+
+def _forget_places(program: ExportedProgram) -> None:
+    """Takes out which lines of which files on this machine each operation comes from."""
+    for module in program.graph_module.modules():
+        for node in module.graph.nodes if isinstance(module, torch.fx.GraphModule) else ():
+            node.meta.pop("stack_trace", None)
 
 
 def save_pt2(program: ExportedProgram, classifier: Classifier, path: Path) -> Callable[[Tensor], Tensor]:

@@ -35,22 +35,24 @@ def text_of(run: Path) -> str:
 
 @pytest.mark.parametrize("kind", ["plain", "viewed"])
 def test_the_folder_loads_as_the_run_does(
-    kind: str, photos: Path, tmp_path: Path, request: pytest.FixtureRequest
+    kind: str, photos: Path, tmp_path: Path, request: pytest.FixtureRequest, capsys: Output
 ) -> None:
-    """The same logits to the bit, with the same preprocessing and classes, also by the words of `predict`."""
-    run = request.getfixturevalue(kind)
-    assert main(["export", str(run), "--format", "hub", "--out", str(tmp_path / "mine")]) == 0
-    ours, theirs = load_classifier(run), load_classifier(tmp_path / "mine")
+    """The same logits to the bit, with the same preprocessing and classes, and the same words of `predict`."""
+    run, folder = request.getfixturevalue(kind), tmp_path / "mine"
+    assert main(["export", str(run), "--format", "hub", "--out", str(folder)]) == 0
+    ours, theirs = load_classifier(run), load_classifier(folder)
     image = Image.open(photos / "test" / "spots" / "03.jpg")
     images = torch.stack([ours.preprocess(image), torch.randn(3, 24, 24)])
     assert torch.equal(theirs.preprocess(image), images[0])
     assert torch.equal(theirs(images), ours(images))
     assert theirs.classes == ours.classes == ("spots", "stripes")
-    assert sorted(path.name for path in (tmp_path / "mine").iterdir()) == [
-        "README.md",
-        "config.json",
-        "model.safetensors",
-    ]
+    assert sorted(path.name for path in folder.iterdir()) == ["README.md", "config.json", "model.safetensors"]
+    capsys.readouterr()
+    said = []
+    for each in (run, folder):
+        assert main(["predict", str(each), str(photos / "test"), "--format", "csv"]) == 0
+        said.append(capsys.readouterr().out)
+    assert said[0] == said[1]
 
 
 def test_the_configuration_names_the_classes_as_other_tools_look_for_them(exported: Path) -> None:
@@ -79,7 +81,9 @@ def test_the_default_place_is_in_the_run(photos: Path, tmp_path: Path) -> None:
     assert load_classifier(run / "hub").classes == ("spots", "stripes")
 
 
-def test_an_exported_folder_has_no_record_for_a_card(exported: Path, tmp_path: Path, capsys: Output) -> None:
+def test_an_exported_folder_makes_a_program_but_no_card(exported: Path, tmp_path: Path, capsys: Output) -> None:
+    assert main(["export", str(exported), "--format", "pt2", "--size", "24", "24"]) == 0
+    assert (exported / "classifier.pt2").is_file()
     assert main(["export", str(exported), "--format", "hub", "--out", str(tmp_path / "again")]) == 2
     assert "is not the folder of a finished run" in capsys.readouterr().err
     assert not (tmp_path / "again").exists()
