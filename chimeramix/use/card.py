@@ -26,7 +26,7 @@ _PAPERS = {
     "ChimeraMix": "C. Reinders, F. Schubert, B. Rosenhahn: ChimeraMix: Image Classification on Small Datasets via "
     "Masked Feature Mixing. IJCAI 2022. https://doi.org/10.24963/ijcai.2022/181",
     "GLICO": "I. Azuri, D. Weinshall: Generative Latent Implicit Conditional Optimization when Learning from Small "
-    "Sample. ICPR 2020. https://arxiv.org/abs/2003.14297",
+    "Sample. ICPR 2021. https://arxiv.org/abs/2003.14297",
     "MiAMix": "W. Liang, Y. Liang, J. Jia: MiAMix: Enhancing Image Classification through a Multi-stage Augmented "
     "Mixed Sample Data Augmentation Method. 2023. https://arxiv.org/abs/2308.02804",
 }
