@@ -7,6 +7,7 @@ if TYPE_CHECKING:
     import torch
 
     from chimeramix.runs.classifier import Classifier
+    from chimeramix.runs.generator import TrainedGenerator
 
 __version__ = "0.1.0"
 
@@ -32,3 +33,25 @@ def load_classifier(path: str | Path, device: "torch.device | str" = "cpu", trus
     from chimeramix.runs.classifier import load_classifier as load
 
     return load(path, device, trust)
+
+
+def load_generator(path: str | Path, device: "torch.device | str" = "cpu") -> "TrainedGenerator":
+    """A trained generator as a `torch.nn.Module`, frozen and in evaluation mode; images in and out are uint8.
+
+    A ChimeraMix generator has `compose(images, mask=None, seed=0)`, `draw_masks(images, seed=0)`,
+    `reconstruct(images)` and `mixer(images, labels)` for a training loop; one of GLICO has `between(first, second,
+    weight)`. All of them have `classes`, `image_size`, `network` and `positions`, those of the training images. For
+    shapes, values and errors see the methods of `chimeramix.runs.generator.TrainedGenerator`.
+
+    Needs `pip install "chimeramix[train]"`, but not the data set.
+
+    Args:
+        path: the folder of a finished generator's run.
+        device: where the module is.
+
+    Raises:
+        chimeramix.errors.UserError: in one line, for a folder that holds no finished generator, and for damaged files.
+    """
+    from chimeramix.runs.generator import load_generator as load
+
+    return load(path, device)

@@ -56,7 +56,8 @@ def main(arguments: list[str] | None = None) -> int:
 
     evaluate = commands.add_parser(
         "evaluate",
-        help="how good a trained generator's images are, and how near to its training images",
+        help="a classifier's metrics on other images; or what a trained generator's images are worth",
+        usage="%(prog)s [options] RUN [+dataset=NAME KEY=VALUE ...]",
         description=evaluation.DESCRIPTION,
     )
     evaluation.add_to(evaluate)
@@ -83,6 +84,13 @@ def main(arguments: list[str] | None = None) -> int:
         "--images", type=Path, metavar="FOLDER", help="where the data set is, if not where the run read it"
     )
     embed.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps (default: %(default)s)")
+
+    synthesise = commands.add_parser(
+        "synthesise",
+        help="a folder of images that a trained generator composes",
+        description=using.SYNTHESISE,
+    )
+    using.add_synthesise(synthesise)
 
     predict = commands.add_parser(
         "predict",
@@ -148,7 +156,7 @@ def main(arguments: list[str] | None = None) -> int:
     tune.add_argument("words", metavar="command", nargs=argparse.REMAINDER, help=f"{trains} and its words")
 
     options, rest = parser.parse_known_args(words)
-    if rest and (options.command != "prepare" or any(word.startswith("-") for word in rest)):
+    if rest and (options.command not in ("prepare", "evaluate") or any(word.startswith("-") for word in rest)):
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     if rest:  # overrides behind an option
         options.overrides += rest
@@ -169,6 +177,8 @@ def _do(options: argparse.Namespace) -> None:
         _evaluate(options)
     elif options.command == "embed":
         _embed(options)
+    elif options.command == "synthesise":
+        _synthesise(options)
     elif options.command == "predict":
         _predict(options)
     else:
@@ -183,6 +193,10 @@ def _prepare(dataset: str, overrides: list[str], config_dir: str | None) -> None
     config = compose_settings("classifier", [f"+dataset={dataset}", *overrides], config_dir).config
     source = build.source(config)
     source.prepare()
+    if getattr(source, "test_only", False):
+        part = source.test()
+        print(f"{dataset} is ready: {len(part.classes)} classes, no training and {len(part.labels)} test images")
+        return
     train = source.train()
     split: Split | None = build.part(config, "split")
     if split is not None:
@@ -198,9 +212,9 @@ def _ensemble(runs: list[Path], form: str) -> None:
 
 
 def _evaluate(options: argparse.Namespace) -> None:
-    from chimeramix.evaluate.command import evaluate
+    from chimeramix.evaluate.command import run
 
-    evaluate(options.run, evaluation.Options.of(options))
+    run(options)
 
 
 def _embed(options: argparse.Namespace) -> None:
@@ -222,6 +236,12 @@ def _predict(options: argparse.Namespace) -> None:
     from chimeramix.use.predict import predict
 
     predict(using.PredictOptions.of(options))
+
+
+def _synthesise(options: argparse.Namespace) -> None:
+    from chimeramix.use.synthesise import synthesise
+
+    synthesise(options.run, using.SynthesiseOptions.of(options))
 
 
 def _status(runs: Path, words: list[str]) -> None:

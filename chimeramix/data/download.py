@@ -108,8 +108,7 @@ def broken_files(release: Release, data_dir: Path) -> list[Path]:
     """The files of a release that are missing or don't have their checksum."""
 
     def is_broken(path: Path, md5: str | None) -> bool:
-        found = _md5(path)
-        return found is None or (md5 is not None and found != md5)
+        return not path.is_file() if md5 is None else _md5(path) != md5
 
     broken = [data_dir / name for name, md5 in release.files if is_broken(data_dir / name, md5)]
     if release.folders:

@@ -92,6 +92,18 @@ class Reading:
         square = rgb.crop((left, top, left + side, top + side))
         return resize_array(torch.from_numpy(np.array(square)).permute(2, 0, 1)[None].contiguous(), self.size)[0]
 
+    def squares(self, images: Tensor) -> Tensor:
+        """`[n, 3, S, S]` uint8: many images that lie in memory, `[n, 3, h, w]` uint8 on the CPU, each read as above."""
+        height, width = images.shape[2:]
+        if height == width and self.resize == "array":
+            return resize_array(images, self.size)
+        if height == width == self.size and self.resize_to in (None, self.size):
+            return images  # whichever rule: nothing is cut or scaled
+        read = images.new_empty((len(images), 3, self.size, self.size))
+        for position, image in enumerate(images):
+            read[position] = self(image)
+        return read
+
 
 def _square(rgb: Image.Image, size: int, resize: Resize, resize_to: int | None) -> np.ndarray:
     scaled = (resize_to or size,) * 2

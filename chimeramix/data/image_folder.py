@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from chimeramix.data.file_digests import file_digests
-from chimeramix.data.image_file import Resize, check_resize, read_image, read_whole, size_of
+from chimeramix.data.image_file import Reading, Resize, check_resize, read_image, read_whole, size_of
 from chimeramix.data.source import Source
 from chimeramix.errors import UserError
 
@@ -113,8 +113,8 @@ class ImageFolder(Source):
         root = Path(self.root).expanduser()
         if not root.is_dir():
             raise UserError(f"dataset.root={self.root} is not a folder: set dataset.root=DIR to an existing folder")
-        train = _list_classes(root / "train")
-        test = _list_classes(root / "test") if self.needs_test else {name: [] for name in train}
+        train = list_classes(root / "train")
+        test = list_classes(root / "test") if self.needs_test else {name: [] for name in train}
         for part, other, missing in (("train", "test", train.keys() - test), ("test", "train", test.keys() - train)):
             if missing:
                 names = ", ".join(sorted(missing))
@@ -148,11 +148,16 @@ class FolderImages:
         self.classes = tuple(listing)
         self.labels = torch.tensor([label for label, paths in enumerate(listing.values()) for _ in paths])
         self._paths = [path for paths in listing.values() for path in paths]
+        self._names = [f"{name}/{path.name}" for name, paths in listing.items() for path in paths]
         self._image_size = image_size
         self._resize = resize
         self._workers = workers
         self._resize_to = resize_to
         self.rectangles = rectangles
+
+    def name_of(self, index: int) -> str:
+        """`CLASS/FILE` of the image at this position."""
+        return self._names[index]
 
     def read(self, indices: Sequence[int]) -> Tensor:
         """`[n, 3, S, S]` uint8: the images at `indices`, in that order; no other file is opened.
@@ -166,6 +171,17 @@ class FolderImages:
         for position, image in enumerate(self._in_threads(decode, paths)):
             images[position] = image
         return torch.from_numpy(images)
+
+    def read_as(self, reading: Reading, indices: Sequence[int]) -> Tensor:
+        """The same images, each file as another data set reads its own: `[n, 3, S, S]` uint8 of its S.
+
+        Raises:
+            UserError: A file can't be decoded.
+        """
+        images = torch.empty((len(indices), 3, reading.size, reading.size), dtype=torch.uint8)
+        for position, image in enumerate(self._in_threads(lambda index: reading(self._paths[index]), indices)):
+            images[position] = image
+        return images
 
     def whole_sizes(self, indices: Sequence[int], longest: int) -> Tensor:
         """`[n, 2]` int64: heights and widths of whole images of at most `longest` pixels a side; none is decoded.
@@ -199,7 +215,8 @@ class FolderImages:
             yield from pool.map(work, items)
 
 
-def _list_classes(part: Path) -> Listing:
+def list_classes(part: Path) -> Listing:
+    """The image files of a folder that holds one folder per class. Raises `UserError` for anything else in it."""
     if not part.is_dir():
         raise UserError(f"{part} is missing: dataset.root needs the folders train and test with one folder per class")
     listing: Listing = {}
@@ -219,7 +236,7 @@ def _list_classes(part: Path) -> Listing:
                 kinds = " ".join(sorted(suffix[1:] for suffix in SUFFIXES))
                 raise UserError(f"{path} is not an image file ({kinds}): convert, move or remove it")
     if not listing:
-        raise UserError(f"{part} has no class folders: dataset.root needs train/CLASS and test/CLASS")
+        raise UserError(f"{part} has no class folders: it needs one folder per class, with images")
     return listing
 
 

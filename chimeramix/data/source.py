@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
+from chimeramix.data.image_file import Reading
 from chimeramix.data.resize import resize
 
 _LONGEST_NAME = 100
@@ -61,6 +63,9 @@ class Source:
         self.workers = workers
         self.needs_test = needs_test
 
+    test_only: ClassVar[bool] = False
+    """Whether there is no training part; `train` and `facts`, which every training asks for, then say so."""
+
     def class_sizes(self) -> Sequence[int] | None:
         """Number of training images of each class; None where only reading or downloading the data would tell."""
         return None
@@ -87,3 +92,7 @@ class ImagesInMemory:
     def read(self, indices: Sequence[int]) -> Tensor:
         """`[n, 3, S, S]` uint8: the images at `indices`, in that order."""
         return resize(self._images[torch.as_tensor(indices, dtype=torch.int64)], self._image_size)
+
+    def read_as(self, reading: Reading, indices: Sequence[int]) -> Tensor:
+        """The same images from their native size, as another data set reads its own: `[n, 3, S, S]` uint8 of its S."""
+        return reading.squares(self._images[torch.as_tensor(indices, dtype=torch.int64)])

@@ -1,5 +1,6 @@
-"""What `chimeramix evaluate RUN` does, so far for the run of a generator."""
+"""What `chimeramix evaluate RUN` does, for the run of a generator; that of a classifier is `evaluate/classifier.py`."""
 
+import argparse
 import logging
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,29 +9,22 @@ from torch import Tensor
 
 from chimeramix.config.schema import Config
 from chimeramix.data.subset import TrainingImages
-from chimeramix.evaluate import tables
+from chimeramix.evaluate import classifier, tables
+from chimeramix.evaluate.composing import Composer, Compositions, with_composing_mixer
 from chimeramix.evaluate.fidelity import Extractor, check_installed, fidelity
-from chimeramix.evaluate.images import (
-    Composer,
-    Compositions,
-    NoneLeft,
-    images_in,
-    training_images,
-    unseen_images,
-    with_composing_mixer,
-)
+from chimeramix.evaluate.images import NoneLeft, images_in, training_images, unseen_images
 from chimeramix.evaluate.memorisation import memorisation, pixels
-from chimeramix.evaluate.options import UNSEEN, Options
+from chimeramix.evaluate.options import UNSEEN, ClassifierOptions, Options, refuse_others, role_of
 from chimeramix.evaluate.picture import draw
 from chimeramix.evaluate.reconstruction import compare, reconstructed
 from chimeramix.evaluate.tables import Section
 from chimeramix.files import write_json
 from chimeramix.machine import Machine, memory_errors
-from chimeramix.report.render import markdown
 from chimeramix.runs.folder import environment
+from chimeramix.runs.record import read_record
 from chimeramix.runs.trained import read_generator
 from chimeramix.streams import RunStreams, derive_seed
-from chimeramix.terminal import Table, print_table
+from chimeramix.terminal import Table
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +51,18 @@ class _Images:
     real: Tensor | None
 
 
+def run(words: argparse.Namespace) -> None:
+    """What the command line asks for, of the run of a classifier or of a generator: its record says which it is. Raises
+    `UserError` for options of the other kind."""
+    record = read_record(words.run)
+    role = role_of(words) if record is None else record.result["role"]
+    refuse_others(words, role)
+    if role == "classifier":
+        classifier.evaluate(words.run, ClassifierOptions.of(words))
+    else:
+        evaluate(words.run, Options.of(words))
+
+
 def evaluate(folder: Path, options: Options) -> None:
     """Prints what a generator's images are worth, and writes `evaluation.json` and `evaluation.png` to its folder. The
     run's own record stays as it is.
@@ -81,7 +87,8 @@ def evaluate(folder: Path, options: Options) -> None:
         log.info("%s: %d compositions of %d training images", folder, options.count, len(data.labels))
         images = _images(composer, data, config, options)
         sections, titled, distances, positions = _figures(composer, images, data, extractor, streams, options)
-    _print(sections, titled, options.form)
+    figures = {section: {name: tables.record(row) for name, row in rows.items()} for section, rows in sections.items()}
+    tables.show(figures, titled, options.form)
     values = {
         "identity": record.result["identity"],
         "dataset": record.result["dataset"],
@@ -95,7 +102,7 @@ def evaluate(folder: Path, options: Options) -> None:
         },
         "reference_images": 0 if images.real is None else len(images.real),
         "mixer": f"{type(composer.mixer).__module__}.{type(composer.mixer).__qualname__}",
-        **{section: {name: tables.record(row) for name, row in rows.items()} for section, rows in sections.items()},
+        **figures,
         "torch_fidelity": version,
         "machine": machine.record(),
         "environment": environment(),
@@ -172,13 +179,3 @@ def _reference(options: Options) -> str:
     if list(options.reference) == [UNSEEN]:
         return "training images that the generator has not seen"
     return f"images of {', '.join(options.reference)}"
-
-
-def _print(sections: dict[str, Section], titled: list[Table], form: str) -> None:
-    if form == "csv":
-        print(tables.as_csv(sections), end="")
-    elif form == "markdown":
-        print("\n".join(markdown(table) for table in titled), end="")
-    else:
-        for table in titled:
-            print_table(table)

@@ -19,7 +19,8 @@ from chimeramix.config.schema import Config
 from chimeramix.data.subset import TrainingImages
 from chimeramix.data.views import Normalize
 from chimeramix.errors import RunFailure, UserError
-from chimeramix.evaluate.images import Composer, NoneLeft, training_images, unseen_positions
+from chimeramix.evaluate.composing import Composer
+from chimeramix.evaluate.images import NoneLeft, training_images, unseen_positions
 from chimeramix.files import save_figure
 from chimeramix.machine import Machine, memory_errors
 from chimeramix.mixing import Identity

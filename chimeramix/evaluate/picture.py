@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from chimeramix.evaluate.images import Compositions
+from chimeramix.evaluate.composing import Compositions
 from chimeramix.training.pictures import names_as_they_are, save, show_columns
 
 _ROWS = 8

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from chimeramix.evaluate.images import Composer
+from chimeramix.evaluate.composing import Composer
 from chimeramix.streams import RandomStream
 
 _BATCH = 64

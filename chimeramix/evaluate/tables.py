@@ -3,16 +3,20 @@
 import csv
 import dataclasses
 import io
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from chimeramix.evaluate.fidelity import Fidelity
 from chimeramix.evaluate.memorisation import CLOSE, Distances
 from chimeramix.evaluate.reconstruction import Reconstruction
-from chimeramix.terminal import Table, Text
+from chimeramix.report.render import markdown
+from chimeramix.terminal import Table, Text, print_table
 
 Figures = Fidelity | Distances | Reconstruction
 Section = dict[str, Figures]
 """Figures by set of images."""
+Plain = Mapping[str, Mapping[str, Mapping[str, Any]]]
+"""Values by section, set of images and name."""
 
 
 def fidelity_table(rows: dict[str, Fidelity], title: str, real: int) -> Table:
@@ -51,8 +55,8 @@ def distance_table(rows: dict[str, Distances], title: str, unit: str) -> Table:
             f"{row.low:.4g}",
             f"{row.median:.4g}",
             f"{row.high:.4g}",
-            _percent(row.close),
-            _percent(row.of_sources),
+            percent(row.close),
+            percent(row.of_sources),
         ]
         for name, row in rows.items()
     ]
@@ -78,14 +82,25 @@ def reconstruction_table(rows: dict[str, Reconstruction], title: str) -> Table:
     )
 
 
-def as_csv(sections: dict[str, Section]) -> str:
+def show(sections: Plain, titled: Sequence[Table], form: str) -> None:
+    """Prints an evaluation in one of `chimeramix.evaluate.options.FORMATS`."""
+    if form == "csv":
+        print(as_csv(sections), end="")
+    elif form == "markdown":
+        print("\n".join(markdown(table) for table in titled), end="")
+    else:
+        for table in titled:
+            print_table(table)
+
+
+def as_csv(sections: Plain) -> str:
     """A line per figure: section, images, figure, value."""
     target = io.StringIO()
     writer = csv.writer(target, lineterminator="\n")
     writer.writerow(["section", "images", "figure", "value"])
     for section, rows in sections.items():
         for name, row in rows.items():
-            for figure, value in record(row).items():
+            for figure, value in row.items():
                 writer.writerow([section, name, figure, "" if value is None else value])
     return target.getvalue()
 
@@ -106,5 +121,6 @@ def _number(value: float | None, digits: int) -> str:
     return "–" if value is None else f"{value:.{digits}f}"
 
 
-def _percent(share: float | None) -> str:
-    return "–" if share is None else f"{100 * share:.1f}"
+def percent(share: float | None, digits: int = 1) -> str:
+    """A share in [0, 1] as a cell."""
+    return "–" if share is None else f"{100 * share:.{digits}f}"

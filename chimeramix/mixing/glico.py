@@ -103,11 +103,16 @@ class GLICO(Mixer):
         """`[B, d]`: a step away from the batch's own codes, towards those of random partners."""
         if batch.index is None:
             raise ValueError("GLICO needs the images' positions in the subset: call mix with a batch of the subset")
-        draw = rng.integers(len(self.steps), draws, 1)
-        share = sum((draw == position).float() * step for position, step in enumerate(self.steps))
-        assert isinstance(share, Tensor)
+        share = self.draw_shares(rng, draws)
         own = self.generator.codes[batch.index]
         other = self.generator.codes[self.partners.index(batch, self.include_self)]
         if self.interpolation == "lerp":
             return own + share * (other - own)
         return self.generator.interpolate(own, other, share.expand(len(batch), 1))
+
+    def draw_shares(self, rng: RandomStream, draws: int) -> Tensor:
+        """`[draws, 1]` float32: one of the steps each."""
+        draw = rng.integers(len(self.steps), draws, 1)
+        share = sum((draw == position).float() * step for position, step in enumerate(self.steps))
+        assert isinstance(share, Tensor)
+        return share

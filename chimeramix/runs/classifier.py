@@ -13,12 +13,14 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from chimeramix.config.compose import register
+from chimeramix.config.schema import Config
 from chimeramix.data.image_file import Reading
 from chimeramix.data.views import Normalize
 from chimeramix.errors import UserError
 from chimeramix.machine import Machine
 from chimeramix.runs import build
 from chimeramix.runs.drawn import read_drawn
+from chimeramix.runs.record import Record
 from chimeramix.runs.trained import read_classifier
 from chimeramix.training.checkpoint import first_line
 from chimeramix.training.evaluation import VIEWS, averaged, views_of
@@ -128,7 +130,7 @@ class Classifier(nn.Module):
 def load_classifier(path: str | Path, device: torch.device | str = "cpu", trust: bool = False) -> Classifier:
     """See `chimeramix.load_classifier`."""
     folder = Path(path)
-    classifier = _exported(folder, trust) if is_exported(folder) else _of_run(folder)
+    classifier = _exported(folder, trust) if is_exported(folder) else read_run(folder)[2]
     return classifier.to(device)
 
 
@@ -148,7 +150,8 @@ def machine_of(classifier: Classifier, device: str = "auto") -> tuple[Machine, s
         return machine, f"its run was evaluated in {wanted}, this device computes in {machine.precision}"
 
 
-def _of_run(folder: Path) -> Classifier:
+def read_run(folder: Path) -> tuple[Record, Config, Classifier]:
+    """Record, configuration and classifier, on the CPU, of a finished run. Raises `UserError`."""
     record, config, network = read_classifier(folder)
     source = build.source(config, needs_test=False)
     stretches = record.result.get("stretches") or [{}]
@@ -162,7 +165,7 @@ def _of_run(folder: Path) -> Classifier:
         precision=stretches[-1].get("precision", "auto"),
         identity=record.result["identity"],
     )
-    return Classifier(network, blueprint)
+    return record, config, Classifier(network, blueprint)
 
 
 def _exported(folder: Path, trust: bool) -> Classifier:

@@ -78,11 +78,23 @@ def support(
     Raises:
         UserError, ValueError: see `chimeramix.mixing.ChimeraMix.from_run`.
     """
+    return support_of(path, *read_generator(Path(path))[1:], images, labels, device, rng)
+
+
+def support_of(
+    path: str | Path,
+    config: Config,
+    network: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    device: torch.device | str,
+    rng: int | None,
+) -> dict[str, Any]:
+    """The same of a generator that was read from there already."""
     if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] != 3:
         raise ValueError(f"images must be uint8 [number, 3, size, size], got {images.dtype} {list(images.shape)}")
     if labels.shape != (len(images),) or labels.dtype != torch.int64:
         raise ValueError(f"labels must be int64 [{len(images)}], got {labels.dtype} {list(labels.shape)}")
-    config, network = read_generator(Path(path))[1:]
     mask = build.mask_of(config.generator)
     if mask is None:
         raise UserError(f"{path} holds a generator without a mask: not one of ChimeraMix")

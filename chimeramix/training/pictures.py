@@ -36,7 +36,7 @@ def names_as_they_are() -> Iterator[None]:
         yield
 
 
-def _short(name: str) -> str:
+def short_name(name: str) -> str:
     """A name of which beginning and end are left."""
     return name if len(name) <= _LONGEST_NAME else f"{name[:15]}…{name[-8:]}"
 
@@ -77,7 +77,7 @@ def draw_confusion(confusion: Tensor, classes: Sequence[str], path: Path, title:
     share = (confusion.double() / confusion.sum(1, keepdim=True).clamp(min=1)).numpy()
     count = len(classes)
     side = min(3 + 0.45 * count, 14)
-    names = list(map(_short, classes))
+    names = list(map(short_name, classes))
     figure = Figure(figsize=(side + 1, side), layout="constrained")
     axis = figure.subplots()
     image = axis.imshow(share, cmap="Blues", vmin=0, vmax=1)

@@ -1,1 +1,1 @@
-"""What finished runs are good for: predictions for any images, and files for other programs."""
+"""What finished runs are good for: predictions for any images, files for other programs, and composed images."""

@@ -63,3 +63,81 @@ def add_predict(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--workers", type=int, default=PredictOptions.workers, metavar="N", help="threads for decoding (default: 4)"
     )
+
+
+SYNTHESISE = (
+    "Writes images that a trained generator composes to DIR/CLASS/00000.png and so on, a folder that any framework "
+    "reads. DIR.jsonl says in a line for each of what and how it was composed, DIR.png shows some of them with their "
+    "sources. The same seed gives the same files, and a larger N the same images and more."
+)
+
+
+@dataclass(frozen=True)
+class SynthesiseOptions:
+    """Of `chimeramix synthesise`.
+
+    Attributes:
+        per_class: N, images of each class.
+        out: the folder to write; the two files beside it have its name.
+        seed: of all that is drawn.
+        augment: whether the run's `augment` changes the sources first.
+        images: where the run's data set is by now; None for where it was.
+        device: as `machine.device`.
+    """
+
+    per_class: int
+    out: Path
+    seed: int = 0
+    augment: bool = False
+    images: Path | None = None
+    device: str = "auto"
+
+    @classmethod
+    def of(cls, words: argparse.Namespace) -> "SynthesiseOptions":
+        """What the command line says; see `add_synthesise`."""
+        return cls(words.per_class, words.out, words.seed, words.augment, words.images, words.device)
+
+    @property
+    def record(self) -> Path:
+        """The JSON lines."""
+        return self.out.with_name(f"{self.out.name}.jsonl")
+
+    @property
+    def sheet(self) -> Path:
+        """The contact sheet."""
+        return self.out.with_name(f"{self.out.name}.png")
+
+    def check(self) -> None:
+        """Raises `UserError` for values out of range, and for files and folders that are there already."""
+        if self.per_class < 1:
+            raise UserError(f"--per-class {self.per_class}: must be at least 1")
+        if self.seed < 0:
+            raise UserError(f"--seed {self.seed}: must not be negative")
+        if self.out.name in ("", ".."):
+            raise UserError(f"--out {self.out}: must end with the name of a folder that is not there yet")
+        for path in (self.out, self.record, self.sheet):
+            if path.exists() or path.is_symlink():
+                raise UserError(f"--out {self.out}: {path} is there already; choose another name, or remove it")
+
+
+def add_synthesise(parser: argparse.ArgumentParser) -> None:
+    """The command's arguments."""
+    parser.add_argument("run", type=Path, metavar="GENERATOR_RUN", help="a finished generator's folder")
+    parser.add_argument("--per-class", type=int, required=True, metavar="N", help="images of each class")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="a folder that is not there yet")
+    parser.add_argument(
+        "--seed",
+        type=int,
+        default=SynthesiseOptions.seed,
+        metavar="N",
+        help="of all that is drawn (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--augment", action="store_true", help="change the sources first as the run's augment changes training images"
+    )
+    parser.add_argument(
+        "--images", type=Path, metavar="FOLDER", help="where the data set is, if not where the run read it"
+    )
+    parser.add_argument(
+        "--device", default=SynthesiseOptions.device, help="auto, cpu, cuda, cuda:1, mps (default: %(default)s)"
+    )

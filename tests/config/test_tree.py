@@ -33,7 +33,8 @@ python train_generator.py +dataset=stl10 +experiment=chimeramix_segmentation max
 python train_classifier.py +dataset=stl10 +experiment=chimeramix_segmentation max_labels_per_class=5
 """.strip().splitlines()
 
-DATASETS = options_of("dataset", [CONFIG_DIR])
+# Nothing is trained on corrupted images.
+DATASETS = [name for name in options_of("dataset", [CONFIG_DIR]) if not name.startswith("corrupted/")]
 EXPERIMENTS = options_of("experiment", [CONFIG_DIR])
 ROLES = ("generator", "classifier")
 

@@ -32,7 +32,9 @@ def test_settings_are_the_constructor_s(name):
     signature = inspect.signature(source_class)
     signature.bind(**settings, data_dir="data", mirror=None, workers=0)
     source = source_class(**settings, data_dir="data", mirror=None, workers=0)
-    assert source.name == settings["name"] == name.rsplit("/", 1)[-1]
+    corrupted = "_c" if name.startswith("corrupted/") else ""
+    assert source.name == settings["name"] == name.rsplit("/", 1)[-1] + corrupted
+    assert source.test_only == bool(corrupted)
     for part in ("prepare", "facts", "train", "test"):
         assert callable(getattr(source, part))
 
@@ -53,7 +55,7 @@ def test_is_global(name):
 
 def test_importing_the_sources_is_quick():
     """No source needs torchvision or scikit-image before it is used (seconds of every command's start)."""
-    modules = "cifar, digits, image_folder, resize, segments, stl10, subset"
+    modules = "cifar, corrupted, digits, image_folder, resize, segments, stl10, subset"
     code = (
         f"from chimeramix.data import {modules}; import sys; "
         "assert not {'torchvision', 'skimage', 'sklearn'} & sys.modules.keys()"

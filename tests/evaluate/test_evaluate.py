@@ -15,7 +15,8 @@ from PIL import Image
 from chimeramix.cli import main
 from chimeramix.config.compose import compose_settings
 from chimeramix.data.digits import Digits
-from chimeramix.evaluate.images import Composer, training_images, unseen_images, with_composing_mixer
+from chimeramix.evaluate.composing import Composer, with_composing_mixer
+from chimeramix.evaluate.images import training_images, unseen_images
 from chimeramix.evaluate.reconstruction import reconstructed
 from chimeramix.runs.train import train
 from chimeramix.runs.trained import read_generator
@@ -274,9 +275,21 @@ def test_folders_that_hold_no_finished_generator(
     assert "has no result.json" in told(capsys, folder, "--no-fidelity")
 
 
-def test_a_classifier_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    classifier = run("classifier", tmp_path, experiment="baseline")
-    assert "is the run of a classifier, not of a generator" in told(capsys, classifier)
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["+dataset=demo/digits"],
+        ["--folder", "photos"],
+        ["--config-dir", "mine", "--count", "3"],
+        ["--per-class"],
+        ["--without-duplicates"],
+    ],
+)
+def test_what_is_for_a_classifier_is_refused(
+    words: list[str], folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    expected = f"{words[0]}: is for the run of a classifier, and {folder} is the run of a generator"
+    assert told(capsys, folder, *words) == f"error: {expected}"
 
 
 def test_where_all_images_were_trained_on_a_folder_is_asked_for(

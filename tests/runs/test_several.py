@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from chimeramix.errors import UserError
-from chimeramix.evaluate.images import Composer, training_images, with_composing_mixer
+from chimeramix.evaluate.composing import Composer, with_composing_mixer
+from chimeramix.evaluate.images import training_images
 from chimeramix.mixing import ChimeraMix
 from chimeramix.runs.trained import read_generator
 from chimeramix.streams import RunStreams

@@ -1,4 +1,4 @@
-"""Photos of two kinds, and classifiers that were trained on them for a moment."""
+"""Photos of two kinds, classifiers that were trained on them for a moment, and generators of digits."""
 
 from pathlib import Path
 
@@ -9,6 +9,7 @@ from PIL import Image
 from chimeramix.config.compose import compose_settings
 from chimeramix.runs.train import train
 from tests.runs.tiny import folder_of
+from tests.use.tiny import Generators
 
 TINY = ["model=wideresnet_10_2", "model.width=1", "epochs=2", "batch_size=4", "epoch_labels_per_class=8"]
 
@@ -56,3 +57,8 @@ def viewed(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     reading = ["dataset.resize=squash", "dataset.resize_to=28"]
     words = ["average=ema", "evaluation.views=flip_shift", "machine.precision=bf16", *reading]
     return train_on(photos, tmp_path_factory.mktemp("viewed"), *words)
+
+
+@pytest.fixture(scope="session")
+def generators(tmp_path_factory: pytest.TempPathFactory) -> Generators:
+    return Generators(tmp_path_factory.mktemp("generators"))

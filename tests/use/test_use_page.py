@@ -1,12 +1,17 @@
 """docs/use.md: its Python examples run, and its lines of output are what the programs print."""
 
+import json
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 import chimeramix
+from chimeramix.cli import main
+from tests.use.tiny import Generators
 
 PAGE = (Path(__file__).parents[2] / "docs" / "use.md").read_text(encoding="utf-8")
 
@@ -23,3 +28,29 @@ def test_in_python(plain: Path, photos: Path) -> None:
     exec(block("In Python").replace('"runs/classifier/RUN"', repr(str(plain))), names)
     assert names["probabilities"].sum(1).tolist() == pytest.approx([1] * 3)
     assert set(names["names"]) <= set(chimeramix.load_classifier(plain).classes)
+
+
+def test_synthesise(
+    generators: Generators, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is drawn does not depend on the weights, so the page's line is one of any generator of these digits."""
+    monkeypatch.chdir(tmp_path)
+    command = block("synthesise", "bash").replace("runs/generator/RUN", str(generators["grid"]))
+    assert main([*shlex.split(command)[1:], "--device", "cpu"]) == 0
+    assert capsys.readouterr().out == block("synthesise", "text")
+    shown = json.loads(block("synthesise", "json"))
+    lines = map(json.loads, (tmp_path / "composed" / "train.jsonl").read_text().splitlines())
+    (found,) = (line for line in lines if line["file"] == shown["file"])
+    assert found | {"generator": ""} == shown | {"generator": ""}
+    keys = set(re.findall(r"`(\w+)`", "".join(re.findall(r"^\|(.*?)\|", PAGE, flags=re.MULTILINE))))
+    assert found.keys() <= keys, "each key is in the table"
+
+
+def test_a_generator_in_python(generators: Generators) -> None:
+    draw = torch.Generator().manual_seed(0)
+    first, second = torch.randint(256, (2, 4, 3, 32, 32), generator=draw, dtype=torch.uint8)
+    names: dict[str, Any] = {"first": first, "second": second}
+    exec(block("A generator in Python").replace('"runs/generator/RUN"', repr(str(generators["grid"]))), names)
+    for name in ("composed", "halves", "again"):
+        assert (names[name].shape, names[name].dtype) == ((4, 3, 32, 32), torch.uint8)
+    assert not torch.equal(names["halves"], names["again"])
