@@ -102,6 +102,15 @@ def main(arguments: list[str] | None = None) -> int:
     )
     using.add_predict(predict)
 
+    export = commands.add_parser(
+        "export",
+        help="a finished classifier as a file for other programs",
+        description="Writes a classifier for use without its run: its program, which takes 8-bit images of any size "
+        "and gives logits, or a folder for the Hugging Face Hub. What was written is loaded again and compared with "
+        "the run before it is handed over.",
+    )
+    using.add_export(export)
+
     trains = entry_point("classifier")
     status = commands.add_parser("status", help="how far the runs are, and the commands that finish the rest")
     status.add_argument(
@@ -181,6 +190,8 @@ def _do(options: argparse.Namespace) -> None:
         _synthesise(options)
     elif options.command == "predict":
         _predict(options)
+    elif options.command == "export":
+        _export(options)
     else:
         reporting.run(options)
 
@@ -242,6 +253,12 @@ def _synthesise(options: argparse.Namespace) -> None:
     from chimeramix.use.synthesise import synthesise
 
     synthesise(options.run, using.SynthesiseOptions.of(options))
+
+
+def _export(options: argparse.Namespace) -> None:
+    from chimeramix.use.export import export
+
+    export(using.ExportOptions.of(options))
 
 
 def _status(runs: Path, words: list[str]) -> None:

@@ -3,10 +3,11 @@
 import json
 import os
 import uuid
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal
 
 from chimeramix.errors import RunFailure
@@ -41,6 +42,28 @@ def write_atomically(
     except (OSError, RuntimeError) as error:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+        raise write_failure(path, error) from error
+
+
+@contextmanager
+def made_beside(path: Path) -> Iterator[Path]:
+    """Gives a path of the same name in a temporary folder beside `path`; the file or folder that the block makes there
+    replaces what stands at `path`, once the block has ended without an error. After an error nothing is left of it.
+
+    Raises:
+        RunFailure: where the disk is full or the folder can't be written.
+    """
+    try:
+        with TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as folder:
+            made = Path(folder, path.name)
+            yield made
+            for file in [made] if made.is_file() else made.rglob("*"):
+                with file.open("rb") as content:
+                    os.fsync(content.fileno())
+            if path.is_dir():  # which nothing replaces in one step
+                os.replace(path, Path(folder, "replaced"))
+            os.replace(made, path)
+    except OSError as error:
         raise write_failure(path, error) from error
 
 

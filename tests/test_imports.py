@@ -34,6 +34,9 @@ CONFINED = {
     "torch_fidelity": {"evaluate.fidelity"},
     "optuna": {"tuning.sampler"},
     "pymde": {"evaluate.embedding"},
+    "onnx": {"use.onnx_file"},
+    "onnxruntime": {"use.onnx_file"},
+    "onnxscript": {"use.onnx_file"},
 }
 
 
@@ -198,7 +201,7 @@ def test_the_extras_hold_all_that_the_package_imports():
     installed = set().union(
         *(
             IMPORTED_AS.get(name, {name})
-            for name in names(extras["train"] + extras["tune"] + extras["fidelity"] + extras["embed"])
+            for name in names(extras["train"] + extras["tune"] + extras["fidelity"] + extras["embed"] + extras["onnx"])
         )
     )
     imported = {name.split(".")[0] for found in MODULES.values() for name in found}
@@ -239,6 +242,16 @@ def test_an_evaluation_without_torch_fidelity_says_so():
     assert line == (
         "error: torch_fidelity is not installed; KID and FID need it: "
         'pip install "chimeramix[fidelity]", or leave them out with --no-fidelity'
+    )
+
+
+@pytest.mark.parametrize("package", ["onnx", "onnxscript", "onnxruntime"])
+def test_an_export_without_the_packages_of_onnx_says_so(package):
+    program = "from chimeramix.console import main; raise SystemExit(main(['export', 'run', '--format', 'onnx']))"
+    done = without({package}, program)
+    assert done.returncode == 1
+    assert done.stderr == (
+        f'error: {package} is not installed; chimeramix export --format onnx needs it: pip install "chimeramix[onnx]"\n'
     )
 
 

@@ -77,21 +77,23 @@ class Scattering(nn.Module):
         """`[N, coefficients, h, w]` of padded images `[N, H, W]`."""
         wavelets = self.wavelets(images.shape[-2], images.shape[-1])  # [J, L, H, W]
         low_pass = self._low_pass(images.shape[-2], images.shape[-1], images.device)
-        spectrum = torch.fft.fft2(images).unsqueeze(1)  # [N, 1, H, W]
+        spectrum = self._fourier(images).unsqueeze(-3)  # [N, 1, H, W]
         first, second = [], []
         for scale in range(self.scales):
             modulus = self._modulus(spectrum * wavelets[scale], scale)  # [N, L, H / 2^j, W / 2^j]
-            inner_spectrum = torch.fft.fft2(modulus)
+            inner_spectrum = self._fourier(modulus)
             first.append(self._smooth(inner_spectrum, low_pass, scale))
             for coarser in range(scale + 1, self.scales):
                 filters = _crop(wavelets[coarser], 2**scale)
-                product = inner_spectrum.unsqueeze(2) * filters  # [N, L, L, ...]
-                outer = torch.fft.fft2(self._modulus(product, coarser - scale))
+                product = inner_spectrum.unsqueeze(-3) * filters  # [N, L, L, ...]
+                outer = self._fourier(self._modulus(product, coarser - scale))
                 second.append(self._smooth(outer, low_pass, coarser).flatten(1, 2))
         return torch.cat([self._smooth(spectrum, low_pass, 0), *first, *second], dim=1)
 
-    @staticmethod
-    def _modulus(spectrum: Tensor, halvings: int) -> Tensor:
+    def _fourier(self, images: Tensor) -> Tensor:
+        return torch.fft.fft2(images)
+
+    def _modulus(self, spectrum: Tensor, halvings: int) -> Tensor:
         return torch.fft.ifft2(_fold(spectrum, 2**halvings)).abs()
 
     def _smooth(self, spectrum: Tensor, low_pass: Tensor, scale: int) -> Tensor:

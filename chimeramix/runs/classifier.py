@@ -174,7 +174,7 @@ def _exported(folder: Path, trust: bool) -> Classifier:
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         reason = f"{type(error).__name__}: {first_line(error)}"
         raise UserError(f"{folder / CONFIG} is not that of an exported classifier ({reason})") from error
-    foreign = sorted(name for name in _targets(blueprint.model) if not name.startswith("chimeramix.models."))
+    foreign = foreign_code(blueprint.model)
     if foreign and not trust:
         raise UserError(
             f"{folder / CONFIG} names code outside of this package ({', '.join(foreign)}): if you trust it, "
@@ -187,6 +187,11 @@ def _exported(folder: Path, trust: bool) -> Classifier:
     except (SafetensorError, OSError, RuntimeError) as error:
         raise UserError(f"{folder / WEIGHTS} is gone or damaged ({first_line(error)}); export it again") from error
     return Classifier(network, blueprint)
+
+
+def foreign_code(model: Mapping[str, Any]) -> list[str]:
+    """What the group `model` would call outside of this package's models, such as `timm.create_model`."""
+    return sorted({name for name in _targets(model) if not name.startswith("chimeramix.models.")})
 
 
 def _targets(group: Any) -> Iterator[str]:

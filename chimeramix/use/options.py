@@ -8,6 +8,8 @@ from pathlib import Path
 from chimeramix.errors import UserError
 
 PREDICTION_FORMATS = ("terminal", "csv", "jsonl")
+EXPORTS = {"pt2": "classifier.pt2", "onnx": "classifier.onnx", "hub": "hub"}
+"""What an export is called in its run's folder, by format."""
 
 
 @dataclass(frozen=True)
@@ -141,3 +143,70 @@ def add_synthesise(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--device", default=SynthesiseOptions.device, help="auto, cpu, cuda, cuda:1, mps (default: %(default)s)"
     )
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """Of `chimeramix export`.
+
+    Attributes:
+        run: the folder of a finished classifier, or an exported one.
+        form: one of `EXPORTS`.
+        out: file or folder to write; None for the one that `EXPORTS` names, in the run's folder.
+        size: height and width of the images that a program takes; None for any.
+        overwrite: whether what is there may be replaced.
+    """
+
+    run: Path
+    form: str
+    out: Path | None = None
+    size: tuple[int, int] | None = None
+    overwrite: bool = False
+
+    @classmethod
+    def of(cls, words: argparse.Namespace) -> "ExportOptions":
+        """What the command line says; see `add_export`."""
+        return cls(words.run, words.format, words.out, words.size and tuple(words.size), words.overwrite)
+
+    @property
+    def target(self) -> Path:
+        """What is written."""
+        return self.out or self.run / EXPORTS[self.form]
+
+    def check(self) -> None:
+        """Raises `UserError` for values that don't fit, and for an output that is there already."""
+        if self.size is not None and self.form == "hub":
+            raise UserError("--size is for programs (pt2, onnx): those who load a hub folder have their images resized")
+        if self.size is not None and min(self.size) < 1:
+            raise UserError(f"--size {self.size[0]} {self.size[1]}: must be at least 1")
+        if self.out is not None and not self.out.parent.is_dir():
+            raise UserError(f"--out {self.out}: there is no folder {self.out.parent}")
+        suffix = Path(EXPORTS[self.form]).suffix
+        if suffix and self.target.suffix != suffix:
+            raise UserError(f"--out {self.out}: the name must end in {suffix}")
+        if self.target.exists() and not self.overwrite:
+            raise UserError(f"{self.target} is there already: --overwrite replaces it, --out writes elsewhere")
+        if self.target.exists() and self.target.is_dir() != (self.form == "hub"):
+            raise UserError(f"{self.target} is no export in this format: choose another --out")
+
+
+def add_export(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `chimeramix export`."""
+    parser.add_argument("run", type=Path, metavar="RUN", help="the folder of a finished classifier")
+    parser.add_argument(
+        "--format",
+        choices=EXPORTS,
+        required=True,
+        help="pt2: a program for PyTorch without this package; onnx: one for ONNX runtimes (pip install "
+        '"chimeramix[onnx]"); hub: a folder with weights, configuration and model card for the Hugging Face Hub',
+    )
+    names = ", ".join(EXPORTS.values())
+    parser.add_argument("--out", type=Path, metavar="PATH", help=f"what to write (default: {names} in RUN)")
+    parser.add_argument(
+        "--size",
+        type=int,
+        nargs=2,
+        metavar=("H", "W"),
+        help="height and width of the images that the program takes (default: any)",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace what is there")

@@ -3,6 +3,9 @@
 import json
 import re
 import shlex
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +19,15 @@ from tests.use.tiny import Generators
 PAGE = (Path(__file__).parents[2] / "docs" / "use.md").read_text(encoding="utf-8")
 
 
+def blocks(title: str, language: str = "python") -> list[str]:
+    """Those of a section."""
+    section = PAGE[PAGE.index(f"\n## {title}\n") :].split("\n## ")[1]
+    return re.findall(rf"```{language}\n(.*?)```", section, flags=re.DOTALL)
+
+
 def block(title: str, language: str = "python") -> str:
     """The first block of a section."""
-    section = PAGE[PAGE.index(f"\n## {title}\n") :].split("\n## ")[1]
-    return re.findall(rf"```{language}\n(.*?)```", section, flags=re.DOTALL)[0]
+    return blocks(title, language)[0]
 
 
 def test_in_python(plain: Path, photos: Path) -> None:
@@ -54,3 +62,23 @@ def test_a_generator_in_python(generators: Generators) -> None:
     for name in ("composed", "halves", "again"):
         assert (names[name].shape, names[name].dtype) == ((4, 3, 32, 32), torch.uint8)
     assert not torch.equal(names["halves"], names["again"])
+
+
+def test_exported_programs_need_no_chimeramix(
+    plain: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Both examples, one after the other, name the class that `predict` names."""
+    pytest.importorskip("onnxruntime")
+    for form in ("pt2", "onnx"):
+        assert main(["export", str(plain), "--format", form, "--out", str(tmp_path / f"classifier.{form}")]) == 0
+    shutil.copy(photos / "test" / "spots" / "01.jpg", tmp_path / "photo.jpg")
+    assert main(["predict", str(plain), str(tmp_path / "photo.jpg"), "--format", "csv"]) == 0
+    expected = capsys.readouterr().out.splitlines()[1].split(",")[1]
+    program = "\n".join([*blocks("export"), "import sys", "print('chimeramix' in sys.modules)"])
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True)
+    assert done.stdout.split() == [expected, expected, "False"], done.stderr
+
+
+def test_what_an_export_says(plain: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["export", str(plain), "--format", "hub", "--out", str(tmp_path / "hub")]) == 0
+    assert capsys.readouterr().err == block("export", "text").replace("runs/classifier/RUN", str(tmp_path))
