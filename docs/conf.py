@@ -27,7 +27,7 @@ autodoc_typehints = "signature"
 autodoc_default_options = {"members": True, "show-inheritance": True, "special-members": "__call__"}
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
-napoleon_use_ivar = True  # attributes as fields: their own entries would stand beside those of documented members
+napoleon_use_ivar = True  # what `Attributes:` names may have a docstring of its own, too
 python_maximum_signature_line_length = 100
 
 html_theme = "furo"

@@ -152,3 +152,15 @@ def test_in_python(shell: Shell, photos: Path) -> None:
     program = f"import chimeramix as c; m = c.load_classifier('{shell.classifier}'); "
     program += f"print(len(m.classes), *m(m.preprocess('{photos}/0.png')[None]).shape)"
     assert shell.succeeds(f'python -W error -c "{program}"').split() == ["10", "1", "10"]
+
+
+def test_evaluations(shell: Shell) -> None:
+    printed = shell.succeeds(f"chimeramix evaluate {shell.classifier}")
+    assert "accuracy" in printed
+    assert (shell.folder / shell.classifier / "evaluation-digits.json").exists()
+
+
+def test_synthesised_images(shell: Shell) -> None:
+    shell.succeeds(f"chimeramix synthesise {shell.generator} --per-class 2 --out composed")
+    assert len(list((shell.folder / "composed").glob("*/*.png"))) == 20
+    assert len((shell.folder / "composed.jsonl").read_text().splitlines()) == 20
