@@ -45,7 +45,7 @@ test-wheel: $(STAMP)  ## install the built wheel into a fresh environment and us
 	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && set -e && \
 	$(BIN)/python -m build --outdir "$$folder/dist" . >"$$folder/log" 2>&1 || { cat "$$folder/log" >&2; exit 1; } && \
 	$(BIN)/python -m venv "$$folder/venv" && \
-	"$$folder/venv/bin/python" -m pip install $(PIP_FLAGS) "$$(ls "$$folder"/dist/*.whl)[train]" && \
+	"$$folder/venv/bin/python" -m pip install $(PIP_FLAGS) "$$(ls "$$folder"/dist/*.whl)[train,onnx]" && \
 	CHIMERAMIX_TEST_WHEEL="$$folder/venv/bin" $(BIN)/python -m pytest tests/packaging -s $(ARGS)
 
 docs: $(STAMP)  ## build the documentation site in docs/_build; warnings are errors

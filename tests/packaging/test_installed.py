@@ -164,3 +164,32 @@ def test_synthesised_images(shell: Shell) -> None:
     shell.succeeds(f"chimeramix synthesise {shell.generator} --per-class 2 --out composed")
     assert len(list((shell.folder / "composed").glob("*/*.png"))) == 20
     assert len((shell.folder / "composed.jsonl").read_text().splitlines()) == 20
+
+
+def test_exports(shell: Shell, photos: Path) -> None:
+    for form, name in (("pt2", "classifier.pt2"), ("onnx", "classifier.onnx"), ("hub", "hub")):
+        assert f"written: {shell.classifier}/{name}" in shell.succeeds(
+            f"chimeramix export {shell.classifier} --format {form}"
+        )
+    by_run, by_folder = (
+        shell.succeeds(f"chimeramix predict {folder} {photos} --format csv")
+        for folder in (shell.classifier, shell.classifier / "hub")
+    )
+    assert by_run == by_folder
+    program = f"import torch; p = torch.export.load('{shell.classifier}/classifier.pt2').module(); "
+    program += "print(*p(torch.zeros(2, 3, 40, 30, dtype=torch.uint8)).shape)"
+    assert shell.succeeds(f'python -c "{program}"').split()[-2:] == ["2", "10"]
+
+
+def test_parts_of_ones_own(shell: Shell, photos: Path) -> None:
+    """A model in a folder outside of the package, which `predict` finds by itself."""
+    parts = shell.folder / "parts"
+    (parts / "model").mkdir(parents=True)
+    (parts / "model" / "flat.yaml").write_text("_target_: flat.Flat\n")
+    (parts / "flat.py").write_text(
+        "from torch import nn\n\n\nclass Flat(nn.Sequential):\n    def __init__(self, num_classes):\n"
+        "        super().__init__(nn.Flatten(), nn.Linear(3 * 32 * 32, num_classes))\n"
+    )
+    words = shlex.join([*COMMON, "+experiment=baseline", "model=flat", "epochs=1", "machine.runs_dir=own"])
+    shell.succeeds(f"chimeramix train-classifier {words} epoch_labels_per_class=4 --config-dir=parts")
+    assert "3 images" in shell.succeeds(f"chimeramix predict own/classifier/* {photos}")
