@@ -39,10 +39,12 @@ def write_atomically(
             with temporary.open("rb") as file:
                 os.fsync(file.fileno())
         os.replace(temporary, path)
-    except (OSError, RuntimeError) as error:
+    except Exception as error:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
-        raise write_failure(path, error) from error
+        if isinstance(error, (OSError, RuntimeError)):
+            raise write_failure(path, error) from error
+        raise
 
 
 @contextmanager
@@ -75,8 +77,15 @@ def write_failure(path: Path, error: Exception) -> RunFailure:
 
 
 def write_json(path: Path, value: Any, *, durable: bool = True) -> None:
-    text = json.dumps(value, indent=2, sort_keys=False, ensure_ascii=False) + "\n"
+    text = json_text(value, indent=2) + "\n"
     write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"), durable=durable)
+
+
+def json_text(value: Any, indent: int | None = None) -> str:
+    """JSON that can be written as UTF-8: of file names that are no UTF-8, the other bytes are escaped. Python's `json`
+    reads them back as paths that it can open."""
+    text = json.dumps(value, indent=indent, ensure_ascii=False)
+    return text.encode(errors="backslashreplace").decode()
 
 
 def save_figure(figure: "Figure", stem: Path) -> list[Path]:

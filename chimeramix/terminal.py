@@ -1,5 +1,6 @@
 """What commands write to a terminal: log lines and errors on stderr, tables on stdout."""
 
+import io
 import logging
 import sys
 import warnings
@@ -13,6 +14,8 @@ _LEAST = 24  # characters that a column of words keeps, if it has as many
 
 def set_up_logging() -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s", force=True)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="surrogateescape")  # file names need not be UTF-8
     # What a library thinks of an image's metadata or of its own font cache is nothing that a user could mend.
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module=r"PIL\.")

@@ -4,6 +4,7 @@ All are read as the run reads its own images, and their classes are found by nam
 """
 
 import dataclasses
+import os
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ from chimeramix.runs.record import DamagedRecord, Record, evaluated_part
 from chimeramix.types import DataSource, LabelledImages
 
 _UNNAMED = "image_folder"  # dataset.name of one's own images that were given no other
-_LONGEST_NAME = 100
+_LONGEST_NAME = 100  # bytes
 _SHOWN_CLASSES = 10
 _WORKERS = 4
 
@@ -95,7 +96,7 @@ def folder_images(folder: Path, classes: Sequence[str], reading: Reading) -> Lab
     parts = folder / "test", folder / "train"
     if any(part.is_dir() and any(path.is_dir() for path in part.iterdir()) for part in parts):
         raise UserError(f"--folder {folder}: holds folders of folders, no classes; name one, such as {parts[0]}")
-    name = folder.resolve().name or "folder"
+    name = _short(folder.resolve().name) or "folder"
     part = FolderImages(list_classes(folder), reading.size, "crop", _WORKERS)
     return _labelled(part, name, "folder", str(folder), classes, reading)
 
@@ -138,4 +139,10 @@ def _name_of(config: Config) -> str:
     """The data set's name; of one's own images that have none, that of their folder."""
     name, root = str(config.dataset["name"]), config.dataset.get("root")
     own = Path(root).expanduser().resolve().name if name == _UNNAMED and isinstance(root, str) else ""
-    return own[:_LONGEST_NAME] or name
+    return _short(own) or name
+
+
+def _short(name: str) -> str:
+    """What of a folder's name fits into a file's and into a title, whatever its length, characters and encoding."""
+    text = os.fsencode(name)[:_LONGEST_NAME].decode(errors="ignore")
+    return "".join(sign for sign in text if sign.isprintable())

@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 import logging
 import sys
 from collections import deque
@@ -21,7 +20,7 @@ from tqdm import tqdm
 from chimeramix.data.image_file import Reading, decode
 from chimeramix.data.image_folder import CLUTTER, SUFFIXES
 from chimeramix.errors import RunFailure, UserError
-from chimeramix.files import write_atomically
+from chimeramix.files import json_text, write_atomically
 from chimeramix.machine import Machine, memory_errors
 from chimeramix.runs.classifier import Classifier, is_exported, load_classifier, machine_of
 from chimeramix.terminal import Table, Text, counted, print_table
@@ -221,7 +220,8 @@ def _show(found: Sequence[Prediction], form: str, out: Path | None) -> None:
     if out is None:
         print(text, end="")
         return
-    write_atomically(out, lambda path: path.write_text(text, encoding="utf-8"))
+    # A CSV file has a name's bytes as they are, also where they are no UTF-8.
+    write_atomically(out, lambda path: path.write_text(text, encoding="utf-8", errors="surrogateescape"))
     log.info("written: %s (%s)", out, counted(len(found), "image"))
 
 
@@ -245,7 +245,7 @@ def _as_jsonl(found: Sequence[Prediction]) -> str:
     for each in found:
         pairs = zip(each.classes, each.probabilities, strict=True)
         top = [{"class": name, "probability": round(share, 6)} for name, share in pairs]
-        lines.append(json.dumps({"file": str(each.file), **top[0], "top": top}, ensure_ascii=False) + "\n")
+        lines.append(json_text({"file": str(each.file), **top[0], "top": top}) + "\n")
     return "".join(lines)
 
 

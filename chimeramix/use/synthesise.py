@@ -1,6 +1,5 @@
 """`chimeramix synthesise`: what a trained generator composes, as a folder of images that any framework reads."""
 
-import json
 import os
 import shutil
 import sys
@@ -18,7 +17,7 @@ from chimeramix.data.subset import TrainingImages
 from chimeramix.errors import UserError
 from chimeramix.evaluate.composing import Composer, with_composing_mixer
 from chimeramix.evaluate.images import training_images
-from chimeramix.files import write_failure
+from chimeramix.files import json_text, write_failure
 from chimeramix.machine import Machine, memory_errors
 from chimeramix.mixing import ChimeraMix, SuperMix
 from chimeramix.runs.trained import read_generator
@@ -96,7 +95,7 @@ def _write(
     with _moved_when_whole(options) as place:
         for name in data.classes:
             (place / "images" / name).mkdir(parents=True)
-        with (place / "record").open("w", encoding="utf-8", errors="surrogateescape") as lines:
+        with (place / "record").open("w", encoding="utf-8") as lines:
             for image in bar:
                 name = data.classes[image.label]
                 file = f"{name}/{written[name]:05d}.png"
@@ -106,7 +105,7 @@ def _write(
                 said = {"file": file, "class": name, "label": image.label, "sources": sources}
                 if name_of is not None:
                     said["source_files"] = [name_of(source) for source in sources]
-                lines.write(json.dumps({**said, **image.account, **constant}, ensure_ascii=False) + "\n")
+                lines.write(json_text({**said, **image.account, **constant}) + "\n")
                 if name in shown and len(rows[name]) < examples(image):
                     rows[name].append(image)
         draw_sheet(dict(rows), data.subset(data.source.image_size).images, place / "sheet", title)

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 import re
 import shutil
 from pathlib import Path
@@ -254,3 +255,12 @@ def test_own_images_that_are_others_by_now(of_files: Path, shapes: Path, tmp_pat
     shutil.copy(other / "test" / "dark" / "0.png", other / "test" / "dark" / "99.png")
     line = told(of_files, capsys, "--images", other)
     assert f"dataset.root={other} has other test images than the run was evaluated on (21 by " in line
+
+
+@pytest.mark.parametrize("name", [os.fsdecode(b"caf\xe9"), "n" * 250, "two\nlines"])
+def test_a_folder_of_any_name(name: str, of_files: Path, shapes: Path, tmp_path: Path) -> None:
+    """The file's name has of it what fits."""
+    place = shutil.copytree(shapes / "test", tmp_path / name)
+    shown = {"n": "n" * 100, "t": "twolines"}.get(name[0], "caf")
+    record = evaluated(of_files, "--folder", str(place), name=shown)
+    assert record["measured_on"]["where"] == str(place)

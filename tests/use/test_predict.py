@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 import re
 import shutil
 from pathlib import Path
@@ -91,6 +92,30 @@ def test_damaged_files_are_named_and_left_out(plain: Path, photos: Path, tmp_pat
     found = json.loads(line)
     assert found["file"] == str(tmp_path / "zebra.png")
     assert found["top"] == [{"class": found["class"], "probability": found["probability"]}]
+
+
+@pytest.mark.parametrize("to_file", [True, False])
+@pytest.mark.parametrize("form", ["csv", "jsonl", "terminal"])
+def test_names_that_are_no_utf8(
+    form: str, to_file: bool, plain: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """CSV has their bytes, JSON an escape that Python's `json` gives back; no half-written file stays."""
+    image = tmp_path / "images" / os.fsdecode(b"caf\xe9.png")
+    image.parent.mkdir()
+    shutil.copy(photos / "test" / "spots" / "00.png", image)
+    (tmp_path / "out").mkdir()
+    out = tmp_path / "out" / "classes"
+    terminal = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", errors="strict")  # as in en_GB.UTF-8
+    monkeypatch.setattr("sys.stdout", terminal)
+    words = ["--out", str(out)] if to_file else []
+    assert main(["predict", str(plain), str(image.parent), "--device", "cpu", "--format", form, *words]) == 0
+    terminal.flush()
+    content = out.read_bytes() if to_file else terminal.buffer.getvalue()  # type: ignore[attr-defined]
+    if form == "jsonl":
+        assert json.loads(content.decode("utf-8"))["file"] == str(image)
+    else:
+        assert b"caf\xe9.png" in content
+    assert list(out.parent.iterdir()) == ([out] if to_file else [])
 
 
 def test_the_terminal_shows_a_table(plain: Path, photos: Path, capsys: Output) -> None:

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -205,12 +206,15 @@ def test_augmented_sources(generators: Generators, tmp_path: Path, capsys: pytes
 
 
 def test_a_folder_of_ones_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The lines name its files, and it may have moved. Names that are no ASCII and hold signs stay as they are."""
+    """The lines name its files, and it may have moved. Names of classes may hold any signs, those of files
+    need not be UTF-8."""
     for name in ("Käse & $x$", "dog"):
         for number in range(2):
             (tmp_path / "images" / "train" / name).mkdir(parents=True, exist_ok=True)
             colour = (90 * number, 50 * len(name), 30)
-            Image.new("RGB", (40, 36), colour).save(tmp_path / "images" / "train" / name / f"{number}.jpg")
+            Image.new("RGB", (40, 36), colour).save(
+                tmp_path / "images" / "train" / name / os.fsdecode(b"caf\xe9%d.jpg" % number)
+            )
     shutil.copytree(tmp_path / "images" / "train", tmp_path / "images" / "test")
     words = ["+dataset=own/image_folder", "+experiment=chimeramix_grid", "max_labels_per_class=2", *GENERATOR]
     words += [f"dataset.root={tmp_path / 'images'}", "dataset.image_size=32", "generator.image_size=32"]
