@@ -27,6 +27,8 @@ from chimeramix.training.evaluation import VIEWS, averaged, views_of
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 """Of an exported classifier's folder, as the Hugging Face Hub names them."""
+LIBRARY = "chimeramix"
+"""`library_name` in the first of them."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ class Blueprint:
     identity: str
 
     def to_json(self) -> dict[str, Any]:
-        return {"library_name": "chimeramix", **asdict(self), "classes": list(self.classes)}
+        return {"library_name": LIBRARY, **asdict(self), "classes": list(self.classes)}
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> "Blueprint":

@@ -136,7 +136,7 @@ def _results(folder: Path, result: dict[str, Any], classifier: Classifier) -> It
     yield _table(rows)
     alike = _alike(folder, result)
     if len(alike) < 2:
-        yield "How much the accuracy varies with the seed is not known: there is no other run of these settings."
+        yield "How much the accuracy varies with the seed is not known: no other run of these settings was found."
         return
     accuracies = [run.score for run in alike]
     draws = f"seeds {_listed(run.seed for run in alike)}"
@@ -154,9 +154,13 @@ def _listed(numbers: Iterable[int]) -> str:
 
 
 def _alike(folder: Path, result: dict[str, Any]) -> list[FinishedRun]:
-    """The finished runs that differ from this one in their draws only, itself among them."""
+    """The finished runs that differ from this one in their draws only, itself among them; none for a run that was moved
+    out of its folder of runs, where whatever lies around would be searched."""
+    place = folder.resolve().parent
+    if place.name != result["role"]:
+        return []
     with suppress(UserError, RunFailure):
-        runs = read_store(folder.resolve().parent.parent).runs
+        runs = read_store(place.parent).runs
         own = next((run for run in runs if run.identity == result["identity"]), None)
         if own is not None:
             key = own.settings, own.dataset, own.samples_per_class, own.part

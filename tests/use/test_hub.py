@@ -66,9 +66,14 @@ def test_an_exported_folder_is_replaced_and_nothing_else(exported: Path, plain: 
     words = ["export", str(plain), "--format", "hub", "--out", str(exported)]
     assert main(words) == 2
     assert capsys.readouterr().err.endswith(" is there already: --overwrite replaces it, --out writes elsewhere\n")
+    own = (exported / "config.json").read_text()
+    for other in ("", "[]", '{"model_type": "bert"}', '{"library_name": "timm"}'):
+        (exported / "config.json").write_text(other)
+        assert main([*words, "--overwrite"]) == 2
+        assert capsys.readouterr().err.endswith(" is a folder of something else: choose another --out\n")
     (exported / "config.json").unlink()
     assert main([*words, "--overwrite"]) == 2  # now it may be anything
-    (exported / "config.json").write_text("{}")
+    (exported / "config.json").write_text(own)
     (exported / "old.txt").write_text("")
     assert main([*words, "--overwrite"]) == 0
     assert not (exported / "old.txt").exists()
@@ -101,7 +106,7 @@ def test_the_card_says_what_the_record_says(plain: Path) -> None:
     assert "| epochs, steps | 2, 6 |" in said
     assert f"| device, precision | {result['stretches'][0]['device']}, fp32 |" in said
     assert "10 labelled images and no other data: no pretrained weights" in said
-    assert "not known: there is no other run" in said
+    assert "not known: no other run of these settings was found" in said
     assert "top-5" not in said  # of two classes
 
 
@@ -116,6 +121,18 @@ def test_the_card_of_other_seeds(photos: Path, tmp_path: Path) -> None:
     said = text_of(runs[1])
     assert "3 runs of these settings, this one among them (seeds 0, 1, 2)" in said
     assert f"{statistics.mean(scores):.2f} ± {statistics.stdev(scores):.2f} %" in said
+
+
+def test_a_run_that_was_moved_away_is_not_searched_around(photos: Path, tmp_path: Path) -> None:
+    """What lies two folders above it need not be runs, and may be a whole disk."""
+    run = train_on(photos, tmp_path / "runs")
+    train_on(photos, tmp_path / "other", "seed=1").rename(run.with_name("other"))
+    assert "2 runs of these settings" in text_of(run.rename(run.with_name("renamed")))
+    assert "not known: no other run" in text_of((run.parent / "renamed").rename(tmp_path / "runs" / "mine"))
+    (tmp_path / "runs" / "best").mkdir()
+    assert "not known: no other run" in text_of(
+        (tmp_path / "runs" / "mine").rename(tmp_path / "runs" / "best" / "mine")
+    )
 
 
 def test_the_card_of_held_out_images_and_averaged_weights(photos: Path, tmp_path: Path) -> None:
