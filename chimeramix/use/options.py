@@ -43,6 +43,8 @@ class PredictOptions:
             raise UserError(f"--top {self.top}: must be at least 1")
         if self.workers < 1:
             raise UserError(f"--workers {self.workers}: must be at least 1")
+        if self.out is not None and self.out.is_dir():
+            raise UserError(f"--out {self.out}: is a folder; name a file")
         if self.out is not None and not self.out.parent.is_dir():
             raise UserError(f"--out {self.out}: there is no folder {self.out.parent}")
 

@@ -8,7 +8,6 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from glob import glob, has_magic
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +17,13 @@ from torch.nn.utils import parametrize
 from tqdm import tqdm
 
 from chimeramix.data.image_file import Reading, decode
-from chimeramix.data.image_folder import CLUTTER, SUFFIXES
 from chimeramix.errors import RunFailure, UserError
 from chimeramix.files import json_text, write_atomically
 from chimeramix.machine import Machine, memory_errors
 from chimeramix.runs.classifier import Classifier, is_exported, load_classifier, machine_of
 from chimeramix.terminal import Table, Text, counted, print_table
 from chimeramix.training.evaluation import batch_size_on
+from chimeramix.use.images import find_images
 from chimeramix.use.options import PredictOptions
 
 log = logging.getLogger(__name__)
@@ -87,34 +86,6 @@ def predict(options: PredictOptions) -> None:
     _show(found, options.form, options.out)
     if damaged:
         raise RunFailure(f"{damaged} of {counted(len(files), 'image')} could not be read, and {_are(damaged)} left out")
-
-
-def find_images(words: Sequence[str]) -> list[Path]:
-    """The images that paths name: files as they are, all image files below folders, and what patterns match; each once.
-    Raises `UserError` for a path with none."""
-    files: dict[Path, None] = {}
-    for word in words:
-        path = Path(word).expanduser()
-        matches = [path]
-        if not path.exists() and has_magic(word):
-            matches = sorted(map(Path, glob(str(path), recursive=True)))
-        elif not path.exists():
-            raise UserError(f"{word}: no such file or folder")
-        images = [image for match in matches for image in (_below(match) if match.is_dir() else [match])]
-        if not images:
-            kinds = " ".join(sorted(suffix[1:] for suffix in SUFFIXES))
-            raise UserError(f"{word}: no images there ({kinds})")
-        files.update(dict.fromkeys(images))
-    return list(files)
-
-
-def _below(folder: Path) -> list[Path]:
-    found = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
-    return sorted(path for path in found if not _hidden(path.relative_to(folder)) and path.is_file())
-
-
-def _hidden(path: Path) -> bool:
-    return any(part.startswith(".") or part.lower() in CLUTTER for part in path.parts)
 
 
 def _runs_and_paths(words: Sequence[str]) -> tuple[list[Path], list[str]]:

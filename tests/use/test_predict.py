@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from PIL import Image
 from scipy.special import softmax
 
 from chimeramix.cli import main
+from chimeramix.use.images import find_images
 from tests.runs.tiny import run
 from tests.use.conftest import train_on
 
@@ -94,6 +96,37 @@ def test_damaged_files_are_named_and_left_out(plain: Path, photos: Path, tmp_pat
     assert found["top"] == [{"class": found["class"], "probability": found["probability"]}]
 
 
+def test_links_are_followed(photos: Path, tmp_path: Path) -> None:
+    """To files and folders, each folder once; one to nothing is found, and so named later."""
+    (tmp_path / "mine").mkdir()
+    links = {"all": photos / "test" / "spots", "00.PNG": photos / "test" / "spots" / "00.png", "gone.png": "nowhere"}
+    for name, target in {**links, "here": tmp_path / "mine", "zz": photos / "test" / "spots"}.items():
+        (tmp_path / "mine" / name).symlink_to(target)
+    os.mkfifo(tmp_path / "mine" / "pipe.png")
+    found = [path.relative_to(tmp_path / "mine").parts for path in find_images([str(tmp_path / "mine")])]
+    assert found[0] == ("00.PNG",)
+    assert {parts[0] for parts in found[1:-1]} == {"all"}
+    assert found[-1] == ("gone.png",)
+    assert len(found) == 1 + 57 + 1
+
+
+def test_a_folder_that_cannot_be_listed(
+    plain: Path, photos: Path, capsys: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its images are not left out in silence."""
+    listed = os.scandir
+
+    def scandir(path: Any) -> Any:
+        if Path(path).name == "stripes":
+            raise PermissionError(13, "Permission denied", str(path))
+        return listed(path)
+
+    monkeypatch.setattr("os.scandir", scandir)
+    assert main(["predict", str(plain), str(photos / "test")]) == 2
+    folder = photos / "test" / "stripes"
+    assert capsys.readouterr().err == f"error: {folder} can't be listed (Permission denied): correct its permissions\n"
+
+
 @pytest.mark.parametrize("to_file", [True, False])
 @pytest.mark.parametrize("form", ["csv", "jsonl", "terminal"])
 def test_names_that_are_no_utf8(
@@ -137,6 +170,7 @@ def test_the_terminal_shows_a_table(plain: Path, photos: Path, capsys: Output) -
         (["RUN", "PHOTOS", "RUN"], "is a run: name all runs before the images"),
         (["RUN", "PHOTOS", "--top", "0"], "--top 0: must be at least 1"),
         (["RUN", "PHOTOS", "--out", "no/where.csv"], "--out no/where.csv: there is no folder no"),
+        (["RUN", "PHOTOS", "--out", "PHOTOS"], ": is a folder; name a file"),
         (["RUN", "PHOTOS", "--device", "cuda:99"], "machine.device=cuda:99: this machine has"),
     ],
 )
