@@ -211,4 +211,6 @@ def _numbers(row: Mapping[str, float]) -> dict[str, Any]:
 
 
 def _title(record: Record) -> str:
-    return f"{record.result['method'] or record.result['model'] or 'this run'} of {record.result['dataset']}"
+    method = record.result["method"]  # `none`, where nothing is mixed and no experiment gives it a name
+    name = record.result["model"] if method in (None, "none") else method
+    return f"{name or 'this run'} of {record.result['dataset']}"

@@ -257,6 +257,12 @@ def test_own_images_that_are_others_by_now(of_files: Path, shapes: Path, tmp_pat
     assert f"dataset.root={other} has other test images than the run was evaluated on (21 by " in line
 
 
+def test_a_run_without_a_method_is_called_by_its_model(of_files: Path, capsys: Output) -> None:
+    assert json.loads((of_files / "result.json").read_text())["method"] == "none"
+    evaluated(of_files, name="shapes")
+    assert capsys.readouterr().out.startswith("wideresnet_10_2 (width=1) of shapes on shapes, test part\n")
+
+
 @pytest.mark.parametrize("name", [os.fsdecode(b"caf\xe9"), "n" * 250, "two\nlines"])
 def test_a_folder_of_any_name(name: str, of_files: Path, shapes: Path, tmp_path: Path) -> None:
     """The file's name has of it what fits."""
