@@ -1,6 +1,7 @@
 """A trained classifier for use: by `chimeramix.load_classifier`, and by the commands that classify images."""
 
 import json
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -21,9 +22,12 @@ from chimeramix.machine import Machine
 from chimeramix.runs import build
 from chimeramix.runs.drawn import read_drawn
 from chimeramix.runs.record import Record
+from chimeramix.runs.sources import changed_model
 from chimeramix.runs.trained import read_classifier
 from chimeramix.training.checkpoint import first_line
 from chimeramix.training.evaluation import VIEWS, averaged, views_of
+
+log = logging.getLogger(__name__)
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 """Of an exported classifier's folder, as the Hugging Face Hub names them."""
@@ -155,6 +159,9 @@ def machine_of(classifier: Classifier, device: str = "auto") -> tuple[Machine, s
 def read_run(folder: Path) -> tuple[Record, Config, Classifier]:
     """Record, configuration and classifier, on the CPU, of a finished run. Raises `UserError`."""
     record, config, network = read_classifier(folder)
+    changed = changed_model(record.result, config)
+    if changed:
+        log.warning("%s: changed since the run finished, and used as they are now: %s", folder, ", ".join(changed))
     source = build.source(config, needs_test=False)
     stretches = record.result.get("stretches") or [{}]
     blueprint = Blueprint(

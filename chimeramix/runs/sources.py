@@ -47,7 +47,7 @@ def code_of(config: Config, role: str) -> dict[str, Any]:
         "chimeramix": version("chimeramix"),
         "package": _package_digest(),
         "torch": version("torch"),
-        "modules": {name: _digest(path) for name, path in sorted(_own_files(config, role).items())},
+        "modules": _own_modules([getattr(config, key) for key in keys_of(role)]),
     }
 
 
@@ -96,6 +96,14 @@ def changed_since(result: dict[str, Any], config: Config) -> str:
     return ", ".join(changes)
 
 
+def changed_model(result: dict[str, Any], config: Config) -> list[str]:
+    """One's own modules that a finished classifier's model is built of, and that have changed since: its weights may
+    mean something else in them."""
+    stretches = result.get("stretches") or [{}]
+    before = stretches[-1].get("modules") or {}
+    return [name for name, digest in _own_modules([config.model]).items() if before.get(name, digest) != digest]
+
+
 def _changed_code(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     if "package" not in before:
         return []
@@ -124,17 +132,18 @@ def _digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def _own_files(config: Config, role: str) -> dict[str, Path]:
-    """The modules of one's own parts, and one's own modules that these import, with their files."""
+def _own_modules(groups: list[Any]) -> dict[str, str]:
+    """The modules of one's own parts in these groups, and one's own modules that these import, with digests of their
+    files."""
     found: dict[str, Path] = {}
-    waiting = [name.rpartition(".")[0] for key in keys_of(role) for name in _targets(getattr(config, key))]
+    waiting = [name.rpartition(".")[0] for name in _targets(groups)]
     while waiting:
         name = waiting.pop()
         path = _own_file(name)
         if path is not None and path not in found.values():
             found[name] = path
             waiting += _imported(path, name if path.name == "__init__.py" else name.rpartition(".")[0])
-    return found
+    return {name: _digest(path) for name, path in sorted(found.items())}
 
 
 def _targets(value: Any) -> Iterator[str]:

@@ -187,6 +187,12 @@ def test_a_model_of_ones_own(photos: Path, tmp_path: Path, capsys: Output, monke
         load_classifier(run / "hub")
     images = torch.randn(2, 3, 24, 24)
     assert torch.equal(load_classifier(run / "hub", trust=True)(images), load_classifier(run)(images))
+    assert "changed since" not in capsys.readouterr().err
+    module = tmp_path / "my_own_network.py"
+    module.write_text(module.read_text() + "# another line\n")
+    assert main(["predict", str(run), str(photos / "test" / "spots" / "00.png")]) == 0
+    told = capsys.readouterr().err
+    assert told == f"{run}: changed since the run finished, and used as they are now: my_own_network\n"
     assert main(["export", str(run), "--format", "pt2"]) == 0
     torch.export.load(run / "classifier.pt2")
 
