@@ -102,6 +102,7 @@ def model(config: Config, num_classes: int) -> nn.Module:
 
 def model_of(group: dict[str, Any], num_classes: int, seed: int = 0) -> nn.Module:
     """A classifier of the configuration's group `model`, with fresh weights."""
+    target_of(group, "model")  # whose message names the key
     with as_user_error("model"), _seeded_weights(seed):
         made: nn.Module = _make(group, ("num_classes",), num_classes=num_classes)
     check_kind(made, nn.Module, group, "model")

@@ -2,8 +2,8 @@
 package (`chimeramix.mixing.ChimeraMix.from_run`), and what finished runs left for use."""
 
 import hashlib
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -132,7 +132,8 @@ def read_generator(folder: Path) -> tuple[Record, Config, nn.Module]:
     record, config = _read(folder, "generator")
     if not isinstance(config.generator, dict):
         raise UserError(f"{folder / 'config.yaml'} is damaged (it has no generator); train the generator again")
-    network = build.generator(config).network
+    with _own_folders_named(folder):
+        network = build.generator(config).network
     network = _frozen(network, folder / "generator.safetensors", record.result, "train the generator again")
     return record, config, network
 
@@ -140,7 +141,8 @@ def read_generator(folder: Path) -> tuple[Record, Config, nn.Module]:
 def read_classifier(folder: Path) -> tuple[Record, Config, nn.Module]:
     """The same of a classifier's run; it takes normalised images and gives logits. Raises `UserError`."""
     record, config = _read(folder, "classifier")
-    network = build.model(config, len(read_drawn(folder).classes))
+    with _own_folders_named(folder):
+        network = build.model(config, len(read_drawn(folder).classes))
     network = _frozen(network, folder / "classifier.safetensors", record.result, "train the classifier again")
     return record, config, network
 
@@ -156,6 +158,21 @@ def generator_of(folder: Path, record: Record) -> Path | None:
     if found is None:
         raise UserError(f"{folder} used the generator {identity}, which is not in {runs_dir / 'generator'}")
     return found
+
+
+@contextmanager
+def _own_folders_named(folder: Path) -> Iterator[None]:
+    """Has an error in what one's own modules build say which folders of theirs are gone."""
+    try:
+        yield
+    except UserError as error:
+        gone = [str(each) for each in own_folders_of(folder) if not each.is_dir()]
+        if not gone:
+            raise
+        raise UserError(
+            f"{folder}: its own modules were in {', '.join(gone)}, which is gone: put it back, or name its new place in "
+            f"PYTHONPATH ({error})"
+        ) from error
 
 
 def _read(folder: Path, role: str) -> tuple[Record, Config]:

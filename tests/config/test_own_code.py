@@ -53,8 +53,10 @@ def test_a_run_finds_its_module_and_so_does_who_uses_the_run_later(tmp_path: Pat
     sys.path.remove(str(own))
     del sys.modules["a_mean"]
     own.rename(tmp_path / "elsewhere")
-    with pytest.raises(UserError, match="your own modules lie in the folder of --config-dir, or on PYTHONPATH"):
+    with pytest.raises(UserError) as told:
         read_classifier(folder)
+    remedy = "is gone: put it back, or name its new place in PYTHONPATH"
+    assert str(told.value).startswith(f"{folder}: its own modules were in {own}, which {remedy} (model._target_=a_mean")
 
 
 def test_a_job_of_a_sweep_finds_it(tmp_path: Path) -> None:
