@@ -170,8 +170,8 @@ def _own_folders_named(folder: Path) -> Iterator[None]:
         if not gone:
             raise
         raise UserError(
-            f"{folder}: its own modules were in {', '.join(gone)}, which is gone: put it back, or name its new place in "
-            f"PYTHONPATH ({error})"
+            f"{folder}: its own modules were in {', '.join(gone)}, which is gone: put it back, or name its new place "
+            f"in PYTHONPATH ({error})"
         ) from error
 
 
