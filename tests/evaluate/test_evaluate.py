@@ -22,44 +22,21 @@ from chimeramix.runs.train import train
 from chimeramix.runs.trained import read_generator
 from chimeramix.streams import RandomStream, RunStreams
 from tests.evaluate.extractor import NAME
-from tests.runs.tiny import GENERATOR, folder_of, run
+from tests.runs.generators import Generators
+from tests.runs.tiny import GENERATOR, folder_of
 
 CPU = torch.device("cpu")
-WORDS = {
-    "chimeramix_segmentation": [],
-    "chimeramix_grid": [],
-    "glico": ["generator.epochs=2", "generator.epoch_labels_per_class=4"],
-    "supermix": [
-        "generator.epochs=1",
-        "generator.pool_epochs=1",
-        "generator.epoch_labels_per_class=4",
-        "generator.teacher.width=1",
-        "generator.tolerance=0.9",
-        "generator.iterations=2",
-    ],
-}
-
-
-class Runs(dict[str, Path]):
-    """Folders by experiment, each trained when it is first asked for."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-
-    def __missing__(self, name: str) -> Path:
-        self[name] = run("generator", self._folder / name, *WORDS[name], experiment=name)
-        return self[name]
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
-    return Runs(tmp_path_factory.mktemp("evaluated"))
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Generators:
+    return Generators(tmp_path_factory.mktemp("evaluated"))
 
 
 @pytest.fixture
-def folder(runs: Runs, tmp_path: Path) -> Path:
+def folder(runs: Generators, tmp_path: Path) -> Path:
     """A copy of one, to be evaluated."""
-    return shutil.copytree(runs["chimeramix_segmentation"], tmp_path / "generator" / "copied")
+    return shutil.copytree(runs["segments"], tmp_path / "generator" / "copied")
 
 
 def composer_of(folder: Path, seed: int = 0, **changes: Any) -> Composer:
@@ -123,22 +100,22 @@ def test_without_fidelity_the_other_figures_are_there(folder: Path, capsys: pyte
     assert "KID" not in printed
 
 
-@pytest.mark.parametrize("name", ["glico", "supermix", "chimeramix_grid"])
-def test_other_generators(name: str, runs: Runs, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["glico", "supermix", "grid"])
+def test_other_generators(name: str, runs: Generators, tmp_path: Path) -> None:
     record = evaluate(shutil.copytree(runs[name], tmp_path / "generator" / name))
     known = record["distances"]["compositions"]["of_sources"]
     assert (known is None) == (name == "supermix")
     expected = {
         "glico": {"training images"},  # others have no code
         "supermix": None,
-        "chimeramix_grid": {"training images", "real images"},
+        "grid": {"training images", "real images"},
     }[name]
     assert set(record.get("reconstruction", {})) == (expected or set())
 
 
-def test_compositions_name_their_sources(runs: Runs) -> None:
+def test_compositions_name_their_sources(runs: Generators) -> None:
     """Under a mask of ones a composition is what its first source's features decode to, under zeros its partner's."""
-    composer = composer_of(runs["chimeramix_grid"])
+    composer = composer_of(runs["grid"])
     for share in (1.0, 0.0):
         composer.mixer.mask = lambda first, partner, size, rng, share=share: torch.full(  # type: ignore[assignment]
             (len(first), 1, size, size), share
@@ -146,7 +123,7 @@ def test_compositions_name_their_sources(runs: Runs) -> None:
         made = composer.compose(50)
         assert made.sources is not None
         source = made.sources[:, 0 if share else 1]
-        training = training_images(*_of(runs["chimeramix_grid"]))
+        training = training_images(*_of(runs["grid"]))
         expected = reconstructed(composer, training.subset(32).images[source], False, RandomStream(0))
         assert expected is not None
         assert (made.images.int() - expected.int()).abs().max() <= 1
@@ -158,9 +135,9 @@ def _of(folder: Path) -> tuple[Any, Path]:
     return read_generator(folder)[1], folder
 
 
-def test_several_partners_of_an_image_are_all_sources(runs: Runs) -> None:
+def test_several_partners_of_an_image_are_all_sources(runs: Generators) -> None:
     """A mixer may ask for the partners of a repeated batch: all first ones, then all second ones."""
-    composer = composer_of(runs["chimeramix_grid"])
+    composer = composer_of(runs["grid"])
     mixer = composer.mixer
     asked: list[torch.Tensor] = []
 
@@ -175,7 +152,7 @@ def test_several_partners_of_an_image_are_all_sources(runs: Runs) -> None:
     assert torch.equal(made.sources[:, 1:], asked[0].T)
 
 
-def test_glico_is_evaluated_between_its_codes(runs: Runs) -> None:
+def test_glico_is_evaluated_between_its_codes(runs: Generators) -> None:
     composer = composer_of(runs["glico"])
     made = composer.compose(64)
     assert made.sources is not None
@@ -191,14 +168,14 @@ def test_glico_is_evaluated_between_its_codes(runs: Runs) -> None:
     assert (alone.images.int() - expected.int()).abs().max() <= 1
 
 
-def test_a_run_without_a_mixer_takes_its_generators_own(runs: Runs) -> None:
-    for name, kind in (("chimeramix_segmentation", "ChimeraMix"), ("glico", "GLICO"), ("supermix", "SuperMix")):
+def test_a_run_without_a_mixer_takes_its_generators_own(runs: Generators) -> None:
+    for name, kind in (("segments", "ChimeraMix"), ("glico", "GLICO"), ("supermix", "SuperMix")):
         composer = composer_of(runs[name], mixer={"_target_": "chimeramix.mixing.Identity"})
         assert type(composer.mixer).__name__ == kind
         assert composer.mixer.probability == 1
 
 
-def test_real_images_are_training_images_that_the_generator_has_not_seen(runs: Runs) -> None:
+def test_real_images_are_training_images_that_the_generator_has_not_seen(runs: Generators) -> None:
     _, config, _ = read_generator(runs["glico"])
     config.generator["unlabelled"] = 300
     data = training_images(config, runs["glico"])

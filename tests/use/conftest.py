@@ -8,8 +8,8 @@ from PIL import Image
 
 from chimeramix.config.compose import compose_settings
 from chimeramix.runs.train import train
+from tests.runs.generators import Generators
 from tests.runs.tiny import folder_of
-from tests.use.tiny import Generators
 
 TINY = ["model=wideresnet_10_2", "model.width=1", "epochs=2", "batch_size=4", "epoch_labels_per_class=8"]
 

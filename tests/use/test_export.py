@@ -36,6 +36,7 @@ def test_programs_give_what_the_run_recorded(
 ) -> None:
     """On photos as they are: whatever the reading, the weights and the views."""
     run = request.getfixturevalue(kind)
+    capsys.readouterr()  # maybe it was trained just now
     for form in ("pt2", "onnx"):
         assert main(["export", str(run), "--format", form, "--out", str(tmp_path / f"a.{form}")]) == 0
     said = capsys.readouterr()

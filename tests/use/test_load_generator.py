@@ -15,7 +15,7 @@ from chimeramix.errors import UserError
 from chimeramix.generators.networks import ChimeraNetwork
 from chimeramix.mixing import ChimeraMix
 from chimeramix.streams import RandomStream
-from tests.use.tiny import Generators
+from tests.runs.generators import Generators
 
 DIGITS = Digits("digits", 32, [0.5] * 3, [0.5] * 3).train()
 

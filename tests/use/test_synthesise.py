@@ -27,8 +27,8 @@ from chimeramix.runs.train import train
 from chimeramix.use import synthesise as command
 from chimeramix.use.synthesise import check_names
 from chimeramix.use.synthesised import readable
+from tests.runs.generators import Generators
 from tests.runs.tiny import GENERATOR, folder_of
-from tests.use.tiny import Generators
 
 DIGITS = Digits("digits", 32, [0.5] * 3, [0.5] * 3).train()
 

@@ -14,7 +14,7 @@ import torch
 
 import chimeramix
 from chimeramix.cli import main
-from tests.use.tiny import Generators
+from tests.runs.generators import Generators
 
 PAGE = (Path(__file__).parents[2] / "docs" / "use.md").read_text(encoding="utf-8")
 

@@ -1,4 +1,4 @@
-"""Generators that were trained for a second or two, once for all tests of this folder."""
+"""Generators of every kind that were trained for a second or two."""
 
 from pathlib import Path
 
