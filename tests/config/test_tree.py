@@ -57,8 +57,8 @@ def test_readme_commands_compose(command):
     assert settings.config.seed == settings.config.split_seed == 0
 
 
-@pytest.mark.parametrize("dataset", DATASETS)
-@pytest.mark.parametrize("role", ROLES)
+# Both commands have one tree: of the generator's a single data set is enough.
+@pytest.mark.parametrize(("role", "dataset"), [("generator", "cifair10"), *(("classifier", name) for name in DATASETS)])
 def test_every_dataset_composes_with_every_experiment(role, dataset):
     for experiment in EXPERIMENTS:
         settings = compose_settings(role, [f"+dataset={dataset}", f"+experiment={experiment}"])

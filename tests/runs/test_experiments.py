@@ -1,6 +1,7 @@
 """Every experiment trains end to end: its generator where it has one, then a classifier, two epochs each."""
 
 import json
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -17,8 +18,9 @@ from tests.runs.interrupt import Killed
 from tests.runs.tiny import CLASSIFIER, COMMON, GENERATOR, assert_same_run, folder_of
 
 EXPERIMENTS = options_of("experiment", [CONFIG_DIR])
-# A wide network, all of it at one resolution: on smaller images, and evaluated once.
-SCATTERING = [*(word for word in CLASSIFIER if not word.startswith(("model.", "monitor."))), "dataset.image_size=16"]
+EVALUATED_ONCE = [*(word for word in CLASSIFIER if not word.startswith("monitor.")), "monitor.evaluate_every=0"]
+# A wide network, all of it at one resolution: on smaller images.
+SCATTERING = [*(word for word in EVALUATED_ONCE if not word.startswith("model.")), "dataset.image_size=16"]
 GLICO = ["generator.epochs=2", "generator.batch_size=8", "generator.epoch_labels_per_class=4", "generator.noise_size=8"]
 SUPERMIX = [
     "generator.epochs=2",
@@ -31,12 +33,21 @@ SUPERMIX = [
 ]
 
 
+pytestmark = pytest.mark.usefixtures("quick_pictures")
+
+
+@cache
+def generator_words(experiment: str) -> list[str]:
+    """What makes its generator small; nothing where it has none."""
+    settings = compose_settings("classifier", [*COMMON, f"+experiment={experiment}"])
+    if settings.config.generator is None:
+        return []
+    return {"glico": GLICO, "supermix": SUPERMIX}.get(str(settings.names["generator"]), GENERATOR)
+
+
 def words(role: str, experiment: str, runs: Path, *more: str) -> list[str]:
-    settings = compose_settings(role, [*COMMON, f"+experiment={experiment}", *more])
-    generator: list[str] = []
-    if settings.config.generator is not None:
-        generator = {"glico": GLICO, "supermix": SUPERMIX}.get(str(settings.names["generator"]), GENERATOR)
-    classifier = SCATTERING if experiment == "scattering" else CLASSIFIER
+    generator = generator_words(experiment)
+    classifier = SCATTERING if experiment == "scattering" else EVALUATED_ONCE
     own = classifier if role == "classifier" else []
     if experiment.startswith("several/"):  # groups of four images
         own = ["max_labels_per_class=4", *own]
@@ -133,7 +144,6 @@ def test_more_unlabelled_images_than_there_are(tmp_path: Path) -> None:
         ("classifier", "miamix", ["average=swa", "average.start=0.2", "average.interval=2"]),
     ],
 )
-@pytest.mark.usefixtures("quick_pictures")
 def test_an_interrupted_run_ends_with_the_same_bits(
     role: str, experiment: str, more: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -30,6 +30,16 @@ def block(title: str, language: str = "python") -> str:
     return blocks(title, language)[0]
 
 
+def test_predict(plain: Path, photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["predict", str(plain), str(photos / "test" / "spots" / "01.jpg"), "--top", "2", "--format"]
+    assert main([*words, "csv"]) == 0
+    assert capsys.readouterr().out.splitlines()[0] + "\n" == block("predict", "text")
+    assert main([*words, "jsonl"]) == 0
+    found, shown = json.loads(capsys.readouterr().out), json.loads(block("predict", "json"))
+    assert list(found) == list(shown)
+    assert [list(each) for each in found["top"]] == [list(each) for each in shown["top"]]
+
+
 def test_in_python(plain: Path, photos: Path) -> None:
     paths = sorted((photos / "test" / "spots").iterdir())[:3]
     names: dict[str, Any] = {"paths": paths}
