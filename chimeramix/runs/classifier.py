@@ -136,13 +136,17 @@ class Classifier(nn.Module):
 def load_classifier(path: str | Path, device: torch.device | str = "cpu", trust: bool = False) -> Classifier:
     """See `chimeramix.load_classifier`."""
     folder = Path(path)
-    classifier = _exported(folder, trust) if is_exported(folder) else read_run(folder)[2]
+    exported = (folder / CONFIG).is_file() and not (folder / "result.json").exists()
+    classifier = _exported(folder, trust) if exported else read_run(folder)[2]
     return classifier.to(device)
 
 
 def is_exported(folder: Path) -> bool:
-    """Whether a folder looks like what `chimeramix export --format hub` writes."""
-    return (folder / CONFIG).is_file() and not (folder / "result.json").exists()
+    """Whether `chimeramix export --format hub` wrote a folder: other libraries' models have a `config.json`, too."""
+    try:
+        return bool(json.loads((folder / CONFIG).read_text(encoding="utf-8"))["library_name"] == LIBRARY)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def machine_of(classifier: Classifier, device: str = "auto") -> tuple[Machine, str | None]:

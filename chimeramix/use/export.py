@@ -1,12 +1,10 @@
 """`chimeramix export`: a finished classifier for use without its run."""
 
-import json
 import logging
-from pathlib import Path
 
 from chimeramix.errors import UserError
 from chimeramix.files import made_beside
-from chimeramix.runs.classifier import CONFIG, LIBRARY, load_classifier
+from chimeramix.runs.classifier import is_exported, load_classifier
 from chimeramix.use.hub import save_hub
 from chimeramix.use.onnx_file import check_installed, save_onnx
 from chimeramix.use.options import ExportOptions
@@ -32,20 +30,12 @@ def export(options: ExportOptions) -> None:
 
 
 def _export_folder(options: ExportOptions) -> None:
-    if options.target.exists() and not _is_ours(options.target):
+    if options.target.exists() and not is_exported(options.target):
         raise UserError(f"{options.target} is a folder of something else: choose another --out")
     classifier = load_classifier(options.run)
     with made_beside(options.target) as folder:
         save_hub(options.run, classifier, folder)
     log.info("written: %s, which loads as the run's classifier, to the bit", options.target)
-
-
-def _is_ours(folder: Path) -> bool:
-    """Whether a folder may be replaced: other libraries' models have a `config.json`, too."""
-    try:
-        return bool(json.loads((folder / CONFIG).read_text(encoding="utf-8"))["library_name"] == LIBRARY)
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
 
 
 def _export_program(options: ExportOptions) -> None:

@@ -78,6 +78,14 @@ def test_files_folders_and_patterns_once_each(plain: Path, photos: Path, capsys:
     assert len(rows) == 57
 
 
+def test_photos_beside_another_programs_configuration_are_no_run(
+    plain: Path, photos: Path, tmp_path: Path, capsys: Output
+) -> None:
+    shutil.copy(photos / "test" / "spots" / "00.png", tmp_path)
+    (tmp_path / "config.json").write_text('{"camera": "left"}')
+    assert len(predicted(capsys, plain, tmp_path)) == 1
+
+
 def test_damaged_files_are_named_and_left_out(plain: Path, photos: Path, tmp_path: Path, capsys: Output) -> None:
     good = photos / "test" / "spots" / "00.png"
     (tmp_path / "cut.jpg").write_bytes((photos / "test" / "spots" / "01.jpg").read_bytes()[:300])
