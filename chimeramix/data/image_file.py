@@ -27,34 +27,16 @@ def check_resize(resize: Resize, size: int, resize_to: int | None) -> None:
         raise ValueError(f"dataset.resize_to must be at least dataset.image_size={size}, got {resize_to}")
 
 
-def read_image(path: Path, size: int, resize: Resize, resize_to: int | None = None) -> np.ndarray:
-    """Decodes an image: its first frame, turned as its EXIF orientation says, without transparency.
-
-    Args:
-        path: The file.
-        size: Side S of the result.
-        resize: `crop` scales the shorter side to S and cuts out the centre; `squash` scales both sides to S. Both are
-            bilinear with antialias.
-        resize_to: side that is taken for S in that; of a larger one the centre of side S is cut out afterwards.
-
-    Returns:
-        `[3, S, S]` uint8. Grey becomes three equal channels; transparent pixels keep the colour they are stored with.
-
-    Raises:
-        UserError: The file can't be decoded in full, or holds 16-bit or floating-point pixels.
-    """
-    return _square(decode(path), size, resize, resize_to)
-
-
 @dataclass(frozen=True)
 class Reading:
     """How a data set makes its squares: the same for any other image, so that a classifier sees what it was trained on.
 
     Attributes:
         size: side S.
-        resize: `crop` or `squash`, of image files, see `read_image`; `array` for a data set whose images lie in memory:
-            the centre is cut out of what is no square, and scaled as those are (`chimeramix.data.resize`).
-        resize_to: see `read_image`.
+        resize: of image files: `crop` scales the shorter side to S and cuts out the centre; `squash` scales both sides
+            to S; both are bilinear with antialias. `array` for a data set whose images lie in memory: the centre is cut
+            out of what is no square, and scaled as those are (`chimeramix.data.resize`).
+        resize_to: side that is taken for S in that; of a larger one the centre of side S is cut out afterwards.
     """
 
     size: int
@@ -129,7 +111,7 @@ def size_of(path: Path, longest: int) -> tuple[int, int]:
 
 
 def read_whole(path: Path, size: tuple[int, int]) -> np.ndarray:
-    """Decodes as `read_image`, without cutting: `[3, h, w]` uint8 of the height and width that `size_of` gave."""
+    """Decodes without cutting: `[3, h, w]` uint8 of the height and width that `size_of` gave."""
     rgb, (height, width) = decode(path), size
     if rgb.size != (width, height):
         rgb = rgb.resize((width, height), Image.Resampling.BILINEAR)
@@ -137,7 +119,13 @@ def read_whole(path: Path, size: tuple[int, int]) -> np.ndarray:
 
 
 def decode(path: Path) -> Image.Image:
-    """An image file as 8-bit RGB, uncut; see `read_image`. Raises `UserError`."""
+    """An image file as 8-bit RGB, uncut: its first frame, turned as its EXIF orientation says, without transparency.
+
+    Grey becomes three equal channels; transparent pixels keep the colour they are stored with.
+
+    Raises:
+        UserError: The file can't be decoded in full, or holds 16-bit or floating-point pixels.
+    """
     try:
         with Image.open(path) as image:
             return _rgb_of(image, path)

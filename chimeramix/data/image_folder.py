@@ -7,7 +7,7 @@ would change the results unnoticed.
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from chimeramix.data.file_digests import file_digests
-from chimeramix.data.image_file import Reading, Resize, check_resize, read_image, read_whole, size_of
+from chimeramix.data.image_file import Reading, Resize, check_resize, read_whole, size_of
 from chimeramix.data.source import Source
 from chimeramix.errors import UserError
 
@@ -132,7 +132,7 @@ class FolderImages:
         image_size: S.
         resize: `crop` or `squash`.
         workers: Threads for decoding; 0 decodes in the calling thread.
-        resize_to: see `read_image`.
+        resize_to: see `Reading`.
         rectangles: whether images may be no squares.
     """
 
@@ -149,10 +149,8 @@ class FolderImages:
         self.labels = torch.tensor([label for label, paths in enumerate(listing.values()) for _ in paths])
         self._paths = [path for paths in listing.values() for path in paths]
         self._names = [f"{name}/{path.name}" for name, paths in listing.items() for path in paths]
-        self._image_size = image_size
-        self._resize = resize
+        self._reading = Reading(image_size, resize, resize_to)
         self._workers = workers
-        self._resize_to = resize_to
         self.rectangles = rectangles
 
     def name_of(self, index: int) -> str:
@@ -165,12 +163,7 @@ class FolderImages:
         Raises:
             UserError: A file can't be decoded.
         """
-        paths = [self._paths[index] for index in indices]
-        images = np.empty((len(paths), 3, self._image_size, self._image_size), dtype=np.uint8)
-        decode = partial(read_image, size=self._image_size, resize=self._resize, resize_to=self._resize_to)
-        for position, image in enumerate(self._in_threads(decode, paths)):
-            images[position] = image
-        return torch.from_numpy(images)
+        return self.read_as(self._reading, indices)
 
     def read_as(self, reading: Reading, indices: Sequence[int]) -> Tensor:
         """The same images, each file as another data set reads its own: `[n, 3, S, S]` uint8 of its S.

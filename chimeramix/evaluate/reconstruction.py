@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
 from chimeramix.evaluate.composing import Composer
+from chimeramix.runs.generator import resized
 from chimeramix.streams import RandomStream
 
 _BATCH = 64
@@ -51,8 +51,8 @@ def reconstructed(composer: Composer, images: Tensor, seen: bool, rng: RandomStr
     with torch.no_grad():
         for index in torch.arange(len(images)).split(_BATCH):
             if encodes:
-                batch = _resize(composer.normalised(images[index]), generator.image_size, corners)
-                made = _resize(generator.decode(generator.encode(batch)), images.shape[-1], corners)
+                batch = resized(composer.normalised(images[index]), generator.image_size, corners)
+                made = resized(generator.decode(generator.encode(batch)), images.shape[-1], corners)
             else:
                 made = generator.decode(generator.codes[index.to(generator.codes.device)], rng)
             parts.append(composer.pixels(made))
@@ -76,9 +76,3 @@ def _similarity(first: NDArray[np.float64], second: NDArray[np.float64]) -> floa
 
 def _channels_last(images: Tensor) -> NDArray[np.float64]:
     return images.permute(0, 2, 3, 1).numpy().astype(np.float64) / 255
-
-
-def _resize(images: Tensor, size: int, align_corners: bool) -> Tensor:
-    if images.shape[-1] == size:
-        return images
-    return F.interpolate(images, size=(size, size), mode="bilinear", align_corners=align_corners)

@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from chimeramix.machine import Machine
 from chimeramix.runs import build
 from chimeramix.runs.drawn import read_drawn
 from chimeramix.runs.record import Record
-from chimeramix.runs.sources import changed_model
+from chimeramix.runs.sources import changed_model, targets_in
 from chimeramix.runs.trained import read_classifier
 from chimeramix.training.checkpoint import first_line
 from chimeramix.training.evaluation import VIEWS, averaged, views_of
@@ -204,16 +204,4 @@ def _exported(folder: Path, trust: bool) -> Classifier:
 
 def foreign_code(model: Mapping[str, Any]) -> list[str]:
     """What the group `model` would call outside of this package's models, such as `timm.create_model`."""
-    return sorted({name for name in _targets(model) if not name.startswith("chimeramix.models.")})
-
-
-def _targets(group: Any) -> Iterator[str]:
-    """All that a group would call, at any depth."""
-    if isinstance(group, dict):
-        if "_target_" in group:
-            yield str(group["_target_"])
-        for value in group.values():
-            yield from _targets(value)
-    elif isinstance(group, list):
-        for value in group:
-            yield from _targets(value)
+    return sorted({name for name in targets_in(model) if not name.startswith("chimeramix.models.")})

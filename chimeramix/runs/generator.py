@@ -217,9 +217,14 @@ class TrainedGenerator(nn.Module):
         return (self._normalisation.inverse(resized).clamp(0, 1) * 255).round().byte()
 
     def _resized(self, images: Tensor, size: int) -> Tensor:
-        if images.shape[-1] == size:
-            return images
-        return F.interpolate(images, size=(size, size), mode="bilinear", align_corners=self._align_corners)
+        return resized(images, size, self._align_corners)
+
+
+def resized(images: Tensor, size: int, align_corners: bool) -> Tensor:
+    """`[B, 3, S, S]` float with another side, as `ChimeraMix` resizes between the data set's and the generator's."""
+    if images.shape[-1] == size:
+        return images
+    return F.interpolate(images, size=(size, size), mode="bilinear", align_corners=align_corners)
 
 
 def _check_images(images: Tensor, dimensions: int, shape: str) -> None:

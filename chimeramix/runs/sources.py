@@ -136,7 +136,7 @@ def _own_modules(groups: list[Any]) -> dict[str, str]:
     """The modules of one's own parts in these groups, and one's own modules that these import, with digests of their
     files."""
     found: dict[str, Path] = {}
-    waiting = [name.rpartition(".")[0] for name in _targets(groups)]
+    waiting = [name.rpartition(".")[0] for name in targets_in(groups)]
     while waiting:
         name = waiting.pop()
         path = _own_file(name)
@@ -146,14 +146,15 @@ def _own_modules(groups: list[Any]) -> dict[str, str]:
     return {name: _digest(path) for name, path in sorted(found.items())}
 
 
-def _targets(value: Any) -> Iterator[str]:
+def targets_in(value: Any) -> Iterator[str]:
+    """All classes and functions that a group of the configuration names, at any depth."""
     if isinstance(value, dict):
         if isinstance(value.get("_target_"), str):
             yield value["_target_"]
         value = list(value.values())
     if isinstance(value, list):
         for each in value:
-            yield from _targets(each)
+            yield from targets_in(each)
 
 
 def _imported(path: Path, package: str) -> Iterator[str]:

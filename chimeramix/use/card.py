@@ -13,7 +13,7 @@ from chimeramix.config.schema import Config
 from chimeramix.errors import RunFailure, UserError
 from chimeramix.report.scores import Scores, log_probabilities
 from chimeramix.report.store import FinishedRun, read_store
-from chimeramix.runs.classifier import Classifier, foreign_code
+from chimeramix.runs.classifier import LIBRARY, Classifier, foreign_code
 from chimeramix.runs.predictions import read_predictions
 from chimeramix.runs.record import DamagedRecord, Record, evaluated_part, metrics_of
 from chimeramix.terminal import counted
@@ -43,7 +43,7 @@ def card(folder: Path, record: Record, config: Config, classifier: Classifier) -
     result = record.result
     name = f"{_method(result)} on {result['dataset']}, {_samples(result['max_labels_per_class'])}"
     metadata = {
-        "library_name": "chimeramix",
+        "library_name": LIBRARY,
         "pipeline_tag": "image-classification",
         "tags": ["chimeramix", "image-classification", "pytorch", "small-data"],
         "metrics": ["accuracy"],

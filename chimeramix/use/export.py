@@ -4,7 +4,7 @@ import logging
 
 from chimeramix.errors import UserError
 from chimeramix.files import made_beside
-from chimeramix.runs.classifier import is_exported, load_classifier
+from chimeramix.runs.classifier import is_exported, load_classifier, read_run
 from chimeramix.use.hub import save_hub
 from chimeramix.use.onnx_file import check_installed, save_onnx
 from chimeramix.use.options import ExportOptions
@@ -32,9 +32,9 @@ def export(options: ExportOptions) -> None:
 def _export_folder(options: ExportOptions) -> None:
     if options.target.exists() and not is_exported(options.target):
         raise UserError(f"{options.target} is a folder of something else: choose another --out")
-    classifier = load_classifier(options.run)
+    run = read_run(options.run)
     with made_beside(options.target) as folder:
-        save_hub(options.run, classifier, folder)
+        save_hub(options.run, folder, *run)
     log.info("written: %s, which loads as the run's classifier, to the bit", options.target)
 
 

@@ -5,21 +5,23 @@ from pathlib import Path
 import torch
 from safetensors.torch import save
 
+from chimeramix.config.schema import Config
 from chimeramix.errors import RunFailure
 from chimeramix.files import write_json
 from chimeramix.runs.classifier import CONFIG, WEIGHTS, Classifier, load_classifier
-from chimeramix.runs.trained import read_classifier
+from chimeramix.runs.record import Record
 from chimeramix.use.card import card
 
 
-def save_hub(run: Path, classifier: Classifier, folder: Path) -> None:
+def save_hub(run: Path, folder: Path, record: Record, config: Config, classifier: Classifier) -> None:
     """Makes the folder of a run's classifier; `chimeramix.load_classifier` gives the same logits of it, to the bit.
 
+    Args:
+        record, config, classifier: the run's, as `chimeramix.runs.classifier.read_run` gives them.
+
     Raises:
-        UserError: for what is no run's folder.
         RunFailure: where what was written is not that classifier.
     """
-    record, config, _ = read_classifier(run)
     folder.mkdir()
     numbers = {str(number): name for number, name in enumerate(classifier.classes)}
     for_others = {  # as other people's tools look for them

@@ -8,8 +8,8 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,6 +17,7 @@ from torch.nn.utils import parametrize
 from tqdm import tqdm
 
 from chimeramix.data.image_file import Reading, decode
+from chimeramix.data.views import Normalize
 from chimeramix.errors import RunFailure, UserError
 from chimeramix.files import json_text, write_atomically
 from chimeramix.machine import Machine, memory_errors
@@ -50,12 +51,13 @@ class _Member:
 
     classifier: Classifier
     machine: Machine
+    normalize: Normalize
 
     @torch.no_grad()
     def probabilities(self, images: Tensor) -> Tensor:
         """`[B, K]` float64 on the CPU, of `[B, 3, S, S]` uint8 there; as the run's evaluation computed them."""
         self.machine.make_reproducible()
-        pixels = self.classifier.normalizer(self.machine.device)(images.to(self.machine.device))
+        pixels = self.normalize(images.to(self.machine.device))
         with parametrize.cached(), self.machine.autocast():
             logits = self.classifier(pixels)
         return logits.double().softmax(1).cpu()
@@ -120,7 +122,7 @@ def _ensemble(runs: Sequence[Path], device: str) -> list[_Member]:
         if note:
             log.warning("%s: %s", run, note)
         network = classifier.to(machine.device).to(memory_format=machine.memory_format)
-        members.append(_Member(network, machine))
+        members.append(_Member(network, machine, classifier.normalizer(machine.device)))
     return members
 
 
@@ -130,7 +132,8 @@ def _classify(members: Sequence[_Member], files: Sequence[Path], workers: int) -
     size = batch_size_on(members[0].machine.device)
     bar = tqdm(total=len(files), desc="images", unit="image", leave=False, disable=not sys.stderr.isatty())
     with bar, ThreadPoolExecutor(workers) as pool:
-        for batch in _batches(_decoded(pool, files, readings, size), size):
+        images = _decoded(pool, files, readings, size)
+        while batch := list(islice(images, size)):
             whole = [squares for _, squares in batch if squares is not None]
             mean = iter(())
             if whole:
@@ -169,17 +172,6 @@ def _decoded(
         except UserError as error:
             log.warning("left out: %s", error)
             yield file, None
-
-
-def _batches(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
-    batch = []
-    for item in items:
-        batch.append(item)
-        if len(batch) == size:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
 
 
 def _show(found: Sequence[Prediction], form: str, out: Path | None) -> None:

@@ -9,7 +9,7 @@ from PIL import Image
 from torchvision.transforms.v2 import functional as tv
 
 from chimeramix.data import CUB200, TinyImageNet
-from chimeramix.data.image_file import read_image
+from chimeramix.data.image_file import Reading
 from chimeramix.errors import UserError
 from chimeramix.types import DataSource
 from tests.data.fake_archives import HALF, write_archive
@@ -164,7 +164,7 @@ def test_a_larger_scale_is_resize_and_centre_crop(tmp_path, size):
     """As recipes for ImageNet have it: torchvision's Resize(40) and CenterCrop(32)."""
     image = Image.effect_noise(size, 80).convert("RGB")
     image.save(tmp_path / "noise.png")
-    found = torch.from_numpy(read_image(tmp_path / "noise.png", 32, "crop", 40).copy())
+    found = Reading(32, "crop", 40)(tmp_path / "noise.png")
     expected = tv.center_crop(tv.resize(tv.pil_to_tensor(image), [40], antialias=True), [32, 32])
     assert (found.int() - expected.int()).abs().max() <= 1
 

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from chimeramix.config.schema import Config
-from chimeramix.data.image_file import read_image
+from chimeramix.data.image_file import Reading
 from chimeramix.data.image_folder import ImageFolder
 from chimeramix.data.subset import TrainingImages
 from chimeramix.evaluate.images import NoneLeft, images_in, unseen_positions
@@ -53,5 +53,5 @@ def test_a_folders_images_are_made_squares_as_the_data_sets_are(
 ) -> None:
     Image.linear_gradient("L").rotate(90).resize((64, 16)).save(tmp_path / "wide.png")
     source = ImageFolder(str(tmp_path), "own", 16, [0.5] * 3, [0.5] * 3, resize=resize, resize_to=resize_to)
-    expected = read_image(tmp_path / "wide.png", 16, resize, resize_to)
-    assert (images_in([tmp_path], source, 1, seed=0)[0].numpy() == expected).all()
+    expected = Reading(16, resize, resize_to)(tmp_path / "wide.png")
+    assert (images_in([tmp_path], source, 1, seed=0)[0] == expected).all()
