@@ -5,6 +5,7 @@ import re
 import shlex
 import shutil
 import sys
+from collections.abc import Iterator
 from glob import glob
 from pathlib import Path
 
@@ -29,7 +30,7 @@ GENERATOR = [
 
 
 @pytest.fixture
-def room(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def room(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder with the photos that the page takes for granted."""
     shutil.copytree(photos, tmp_path / "photos")
     shutil.copytree(photos / "test" / "spots", tmp_path / "new")
@@ -43,7 +44,9 @@ def room(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             table.writerow([f"{part}_{kind}_{name}", kind, part])
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))  # what the commands put in front
-    return tmp_path
+    yield tmp_path
+    for name in ("own_parts", "photo_table"):  # other tests have modules of these names, too
+        sys.modules.pop(name, None)
 
 
 def shortened(words: list[str]) -> list[str]:
