@@ -7,11 +7,13 @@ Hydra applies them.
 
 import copy
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Glob, Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -60,7 +62,7 @@ class Sweep:
 def read_sweep(tree: Tree, overrides: list[str]) -> Sweep:
     """Composes all runs of a sweep. Raises `UserError` for a mistake in any of them."""
     with hydra_ready(tree):
-        jobs = _combinations([parse(word) for word in overrides])
+        jobs = _combinations([parse(word) for word in overrides], tree.folders)
         if not jobs:
             raise UserError("this sweep has no jobs: one of its lists or ranges is empty")
         return _composed(_Composer(tree), tree.options + overrides, jobs)
@@ -84,7 +86,7 @@ def _composed(composer: "_Composer", overrides: list[str], jobs: list[list[str]]
     return Sweep(composer.tree.role, overrides, runs, launcher, resources, folder, largest_batch)
 
 
-def _combinations(overrides: list[Override]) -> list[list[str]]:
+def _combinations(overrides: list[Override], folders: Sequence[Path]) -> list[list[str]]:
     """The overrides of each run; the last one varies fastest."""
     axes = []
     for override in overrides:
@@ -93,11 +95,28 @@ def _combinations(overrides: list[Override]) -> list[list[str]]:
                 f"{override.input_line}: a sweep needs a list or range(START,STOP); for an interval use "
                 f"chimeramix tune {entry_point('classifier')} ... in place of --multirun"
             )
-        if override.is_sweep_override():
+        value = override.value()
+        if isinstance(value, Glob):
+            axes.append([f"{override.get_key_element()}={name}" for name in _matching(override, value, folders)])
+        elif override.is_sweep_override():
             axes.append([f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()])
         else:
             axes.append([str(override.input_line)])
     return [list(job) for job in itertools.product(*axes)]
+
+
+def _matching(override: Override, glob: Glob, folders: Sequence[Path]) -> list[str]:
+    """The options that a glob names: `glob(*)` those of the group itself, `glob(small/*)` those of its sub-folder, which
+    Hydra does not list. Raises `UserError` where there are none."""
+
+    def among(patterns: list[str], name: str) -> bool:
+        return any(name.count("/") == pattern.count("/") and fnmatchcase(name, pattern) for pattern in patterns)
+
+    options = options_of(override.key_or_group, folders)
+    found = [name for name in options if among(glob.include, name) and not among(glob.exclude, name)]
+    if not found:
+        raise UserError(f"{override.input_line}: no option of {override.key_or_group} has such a name")
+    return found
 
 
 class _Composer:

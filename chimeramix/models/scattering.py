@@ -159,22 +159,27 @@ class ParametricScattering(nn.Module):
     Args:
         num_classes: K, at least 2.
         scales, orientations, learnable: see `Scattering`.
+        channels: of the first convolution, at least 1; the blocks have two and four times as many.
 
     Raises:
         ValueError: for values out of range.
     """
 
-    def __init__(self, num_classes: int, scales: int = 2, orientations: int = 8, learnable: bool = True) -> None:
+    def __init__(
+        self, num_classes: int, scales: int = 2, orientations: int = 8, learnable: bool = True, channels: int = 128
+    ) -> None:
         super().__init__()
         if num_classes < 2:
             raise ValueError(f"num_classes must be at least 2, got {num_classes}")
+        if channels < 1:
+            raise ValueError(f"channels must be at least 1, got {channels}")
         self.scattering = Scattering(scales, orientations, learnable)
-        channels = 3 * self.scattering.coefficients
-        widths = [128, *[256] * 4, *[512] * 4]
+        coefficients = 3 * self.scattering.coefficients
+        widths = [channels, *[2 * channels] * 4, *[4 * channels] * 4]
         self.network = nn.Sequential(
-            nn.BatchNorm2d(channels),
-            nn.BatchNorm2d(channels, affine=False),
-            nn.Conv2d(channels, widths[0], 3, padding=1, bias=False),
+            nn.BatchNorm2d(coefficients),
+            nn.BatchNorm2d(coefficients, affine=False),
+            nn.Conv2d(coefficients, widths[0], 3, padding=1, bias=False),
             nn.BatchNorm2d(widths[0]),
             nn.ReLU(),
             *(_Block(before, after) for before, after in pairwise(widths)),

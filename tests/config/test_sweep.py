@@ -66,3 +66,23 @@ def test_a_value_that_is_wrong_with_some_options_only_is_told() -> None:
 def test_an_empty_sweep_is_told() -> None:
     with pytest.raises(UserError, match="no jobs"):
         read_sweep(Tree("classifier"), ["+dataset=cifair10", "seed=range(3,3)"])
+
+
+def test_a_glob_reads_the_folder_that_it_names() -> None:
+    def experiments(glob: str) -> list[str]:
+        words = ["+dataset=cifair10", f"+experiment={glob}"]
+        return [settings.names["experiment"] for settings in read_sweep(Tree("classifier"), words).runs]
+
+    assert experiments("glob(several/*)") == [
+        "several/grid",
+        "several/grid_direct",
+        "several/segmentation",
+        "several/segmentation_direct",
+    ]
+    assert experiments("glob([several/*,base*],exclude=*/*direct)") == [
+        "baseline",
+        "several/grid",
+        "several/segmentation",
+    ]
+    with pytest.raises(UserError, match=r"experiment=glob\(sevral/\*\): no option of experiment has such a name"):
+        experiments("glob(sevral/*)")

@@ -5,7 +5,7 @@ import math
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from chimeramix.models import ParametricScattering
 from chimeramix.models.scattering import Scattering
@@ -154,3 +154,11 @@ def test_bad_parameters_are_named() -> None:
         ParametricScattering(1)
     with pytest.raises(ValueError, match="scales"):
         Scattering(0)
+
+
+def test_channels_narrow_the_network_behind_the_wavelets() -> None:
+    narrow = ParametricScattering(num_classes=10, channels=32)
+    widths = [layer.num_features for layer in narrow.network.modules() if isinstance(layer, nn.BatchNorm2d)]
+    assert (widths[2], widths[3], widths[-1]) == (32, 64, 128)
+    with pytest.raises(ValueError, match="channels must be at least 1, got 0"):
+        ParametricScattering(num_classes=10, channels=0)
