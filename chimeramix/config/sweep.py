@@ -106,7 +106,7 @@ def _combinations(overrides: list[Override], folders: Sequence[Path]) -> list[li
 
 
 def _matching(override: Override, glob: Glob, folders: Sequence[Path]) -> list[str]:
-    """The options that a glob names: `glob(*)` those of the group itself, `glob(small/*)` those of its sub-folder, which
+    """The options that a glob names: `glob(*)` those of the group itself, `glob(small/*)` those of a sub-folder, which
     Hydra does not list. Raises `UserError` where there are none."""
 
     def among(patterns: list[str], name: str) -> bool:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from chimeramix.errors import RunFailure, UserError
+from chimeramix.report.against import against_table, compare_all, draw_against
 from chimeramix.report.extras import Extras
 from chimeramix.report.over import curves_over, draw_over, over_tables
 from chimeramix.report.paired import compare
@@ -56,6 +57,7 @@ def report(
     results = summarise(store)
     # For the tables and the plots; configurations are read for them.
     curves = curves_over(extras.over, results, store) if extras.over is not None else {}
+    beside = compare_all(results, extras.against) if extras.against is not None else []
     unusable: dict[Path, str] = {}  # predictions, by run
     figures = paper_figures() if metric == "accuracy" else {}
     if form == "runs-csv":
@@ -64,13 +66,14 @@ def report(
         print(results_csv(results, figures), end="")
     else:
         tables = results_tables(results, metric)
-        against = papers_table(results, figures)
-        if against is not None:
-            tables.append(against)
+        published = papers_table(results, figures)
+        if published is not None:
+            tables.append(published)
         comparisons = compare(results, *pair) if pair is not None else []
         if comparisons:
             tables.append(comparison_table(comparisons))
         tables += extras.tables(results, store, everything, metric, comparisons, unusable)
+        tables += [against_table(each, metric) for each in beside]
         if extras.over is not None:
             tables += over_tables(extras.over, curves, metric)
         show(tables, form)
@@ -79,6 +82,8 @@ def report(
         print(f"{counted(store.unfinished, 'classifier run')} {verb} not finished: chimeramix status {folder}")
     if plots is not None:
         files = draw_plots(results, plots, metric)
+        for each in beside:
+            files += draw_against(each, plots, metric)
         if extras.over is not None:
             files += draw_over(extras.over, curves, plots, metric)
         if form == "terminal":

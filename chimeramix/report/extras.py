@@ -19,6 +19,7 @@ class Extras:
     """Options of `chimeramix report`; see its `--help`.
 
     Attributes:
+        against: a method, named as in the table, with which all others are compared; see `chimeramix.report.against`.
         over: a key; the metric over its values is a table and a plot; see `chimeramix.report.over`.
         hardest: the picture's file; None for none.
         images: where the data set of that picture is by now.
@@ -29,6 +30,7 @@ class Extras:
     calibration: bool = False
     per_class: bool = False
     effort: bool = False
+    against: str | None = None
     over: str | None = None
     hardest: Path | None = None
     images: Path | None = None
@@ -36,7 +38,7 @@ class Extras:
     def check(self, form: str, compared: bool) -> None:
         """Raises `UserError` for options that do not go together."""
         tables = [field.name for field in fields(self) if getattr(self, field.name) is True]
-        tables += ["over"] if self.over is not None else []
+        tables += [name for name in ("against", "over") if getattr(self, name) is not None]
         if form in ("csv", "runs-csv") and tables:
             option = f"--{tables[0].replace('_', '-')}"
             raise UserError(f"--format {form} holds no table of {option}: take another format for it")

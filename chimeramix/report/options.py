@@ -31,6 +31,12 @@ def add_to(parser: argparse.ArgumentParser) -> None:
         help="two methods, named as in the table, over the same splits, with a 95 %% confidence interval",
     )
     parser.add_argument(
+        "--against",
+        metavar="METHOD",
+        help="every method's difference to this one over the same splits, with a 95 %% confidence interval; with "
+        "--plots drawn as well",
+    )
+    parser.add_argument(
         "--where",
         action="append",
         default=[],
@@ -84,6 +90,7 @@ def run(options: argparse.Namespace) -> None:
         options.calibration,
         options.per_class,
         options.effort,
+        options.against,
         options.over,
         options.hardest,
         options.images,

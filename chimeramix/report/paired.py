@@ -47,16 +47,22 @@ def compare(results: list[Result], first: str, second: str) -> list[Comparison]:
     comparisons = []
     for (dataset, model, held_out, size, name), result in found.items():
         other = found.get((dataset, model, held_out, size, second))
-        if name != first or other is None:
-            continue
-        shared = [draw for draw in sorted(result.runs) if draw in other.runs]
-        if shared:
-            differences = [result.runs[draw].score - other.runs[draw].score for draw in shared]
-            mean, width = statistics.fmean(differences), half_width(differences)
-            comparisons.append(Comparison(result, other, len(shared), mean, width, dependent(size, shared)))
+        comparison = paired(result, other) if name == first and other is not None else None
+        if comparison is not None:
+            comparisons.append(comparison)
     if not comparisons:
         raise UserError(f"--compare: {first!r} and {second!r} have no split in common, so there is nothing to pair")
     return comparisons
+
+
+def paired(first: Result, second: Result) -> Comparison | None:
+    """Compares two results of one number of samples; None where no draw was used by both."""
+    shared = [draw for draw in sorted(first.runs) if draw in second.runs]
+    if not shared:
+        return None
+    differences = [first.runs[draw].score - second.runs[draw].score for draw in shared]
+    mean, width = statistics.fmean(differences), half_width(differences)
+    return Comparison(first, second, len(shared), mean, width, dependent(first.samples_per_class, shared))
 
 
 def dependent(samples_per_class: int | None, draws: Collection[Draw]) -> bool:
