@@ -70,11 +70,11 @@ def read_command_line(words: Sequence[str] | None = None) -> argparse.Namespace:
     for what can't be read."""
     parser = get_args_parser()
     parser.error = _refuse  # type: ignore[method-assign, assignment]
-    return parser.parse_args(words)
+    return parser.parse_intermixed_args(words)
 
 
 def _refuse(reason: str) -> NoReturn:
-    raise UserError(f"{reason}; write settings as KEY=VALUE, and options before or after all of them (see --help)")
+    raise UserError(f"{reason}; settings are written KEY=VALUE (see --help)")
 
 
 def compose_settings(role: str, overrides: list[str], config_dir: str | None = None) -> Settings:

@@ -168,3 +168,9 @@ def test_help_shows_examples_that_work_and_keys_that_exist(
         value: Any = values
         for part in key.split("."):
             value = value[part] if key != "mixer.probability" else 0.5
+
+
+def test_options_may_stand_between_settings() -> None:
+    options = read_command_line([DIGITS, "--multirun", "seed=1,2", "--cfg", "job", "epochs=3"])
+    assert options.overrides == [DIGITS, "seed=1,2", "epochs=3"]
+    assert (options.multirun, options.cfg) == (True, "job")
