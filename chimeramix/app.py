@@ -62,7 +62,7 @@ def complete(words: list[str]) -> int:
 def _do(hydra_main: Callable[[], None], role: str) -> None:
     options = read_command_line()
     if options.help or options.hydra_help or options.info or options.shell_completion:
-        _ask_hydra(hydra_main)
+        _ask_hydra(hydra_main, options.overrides)
         return
     if options.config_path:
         raise UserError("--config-path is not for this command: add options of your own with --config-dir=FOLDER")
@@ -77,7 +77,7 @@ def _do(hydra_main: Callable[[], None], role: str) -> None:
             preview(read_sweep(tree, overrides))
         else:
             settings_of(tree, overrides)
-            _ask_hydra(hydra_main)
+            _ask_hydra(hydra_main, options.overrides)
         return
     set_up_logging()
     # torch is imported only when there is something to do.
@@ -92,8 +92,10 @@ def _do(hydra_main: Callable[[], None], role: str) -> None:
         train(settings)
 
 
-def _ask_hydra(hydra_main: Callable[[], None]) -> None:
+def _ask_hydra(hydra_main: Callable[[], None], overrides: list[str]) -> None:
     register()
+    # Hydra reads options before or after all overrides, but not between them.
+    sys.argv = [sys.argv[0], *overrides, *(word for word in sys.argv[1:] if word not in overrides)]
     os.environ["HYDRA_FULL_ERROR"] = "1"  # raise errors instead of printing them
     try:
         hydra_main()

@@ -7,6 +7,7 @@ wording of the release that is installed.
 import dataclasses
 import re
 import shlex
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -120,12 +121,23 @@ def options_of(group: str, folders: Sequence[Path]) -> list[str]:
     return sorted(found)
 
 
+def _in_short(options: Sequence[str], most: int = 6) -> list[str]:
+    """Options with one entry for all of a sub-folder that holds more than `most`: `small/* (17)`."""
+    count = Counter(name.rpartition("/")[0] for name in options)
+    return list(
+        dict.fromkeys(
+            f"{folder}/* ({count[folder]})" if folder and count[folder] > most else name
+            for name, folder in ((name, name.rpartition("/")[0]) for name in options)
+        )
+    )
+
+
 def _describe_missing(asked: str, options: Sequence[str], folders: Sequence[Path]) -> str:
     """`asked` is a path below the configuration folder, such as `dataset/demo/digit`."""
     parts = asked.split("/")
     depth = 2 if parts[0] == "hydra" else 1
     group, name = "/".join(parts[:depth]), "/".join(parts[depth:])
     options = options_of(group, folders) if depth == 1 else options
-    available = f"; there are {', '.join(options)}" if options else ""
+    available = f"; there are {', '.join(_in_short(options))}" if options else ""
     suggestion = did_you_mean(name, options)
     return f"{group}={name}: no such option{available}{suggestion}"

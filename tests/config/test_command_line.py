@@ -137,7 +137,7 @@ def test_a_dry_run_of_a_sweep_lists_its_runs(
         ("hydra.verbose=true", ["hydra.verbose=true", "train.log"]),
         ("--experimental-rerun x", ["--experimental-rerun is not for this command"]),
         ("--config-path x", ["--config-path is not for this command", "--config-dir"]),
-        ("-sc foo", ["foo"]),
+        ("-sc foo", ["install", "query"]),
     ],
 )
 def test_what_has_no_effect_is_refused_in_one_line(
