@@ -10,6 +10,7 @@ import re
 import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from itertools import pairwise
 from typing import Any, NoReturn
 
 from hydra import compose, version
@@ -46,7 +47,7 @@ from chimeramix.config.hydra_keys import check_hydra_key
 from chimeramix.config.messages import CompositionError, options_of, quoted
 from chimeramix.config.own_code import make_importable
 from chimeramix.config.place import CONFIG_DIR, entry_command
-from chimeramix.config.schema import CLASSIFIER_RECIPE, GROUPS, OPTIONAL_GROUPS, Config
+from chimeramix.config.schema import ADDED_GROUPS, CLASSIFIER_RECIPE, GROUPS, OPTIONAL_GROUPS, Config
 from chimeramix.config.settings import Settings, typed
 from chimeramix.config.targets import with_current_targets
 from chimeramix.config.tree import Tree, tree_of
@@ -199,13 +200,13 @@ def check_overrides(tree: Tree, overrides: list[Override]) -> None:
     keys = [str(override.key_or_group) for override in overrides]
     for override, key in zip(overrides, keys, strict=True):
         check_hydra_key(key, str(override.input_line))
-    for group in ("dataset", "experiment"):
+    for group in ADDED_GROUPS:
         if keys.count(group) > 1:
             raise UserError(f"+{group} is given more than once: choose one, or sweep with +{group}=A,B --multirun")
-    if "dataset" in keys and "experiment" in keys and keys.index("experiment") < keys.index("dataset"):
-        raise UserError(
-            "+dataset must come before +experiment on the command line: an experiment may replace what a dataset sets"
-        )
+    given = [key for key in keys if key in ADDED_GROUPS]
+    for before, after in pairwise(given):
+        if ADDED_GROUPS.index(before) > ADDED_GROUPS.index(after):
+            raise UserError(f"+{after} must come before +{before} on the command line: the later one replaces values")
     for override, key in zip(overrides, keys, strict=True):
         word = str(override.input_line)
         if tree.role == "generator" and key.split(".")[0] in CLASSIFIER_RECIPE:
@@ -215,9 +216,9 @@ def check_overrides(tree: Tree, overrides: list[Override]) -> None:
             continue
         if not isinstance(override.value(), str):
             raise UserError(f"{word}: choose an option by its name: {', '.join(options)}")
-        if key in ("dataset", "experiment") and not override.is_add():
+        if key in ADDED_GROUPS and not override.is_add():
             raise UserError(f"{word}: write +{word}, with a plus")
-        if key not in ("dataset", "experiment") and override.is_add():
+        if key not in ADDED_GROUPS and override.is_add():
             raise UserError(f"{word}: write {word.lstrip('+')}, without the plus")
 
 

@@ -205,6 +205,9 @@ class Config:
 GROUPS = ("dataset", "optimizer", "schedule", "model", "augment", "mixer", "loss")
 """The config groups of which one option must be chosen."""
 
+ADDED_GROUPS = ("dataset", "track", "experiment")
+"""Chosen with a plus, in this order: each may replace what those before it set."""
+
 OPTIONAL_GROUPS = ("split", "erase", "mask", "generator", "procedure", "average")
 """Those that may be null."""
 

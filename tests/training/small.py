@@ -16,7 +16,8 @@ from chimeramix.training.metrics import EpochMeans
 
 _CONF = Path(__file__).parents[2] / "conf" / "experiment"
 EPOCHS = 16
-EXPERIMENTS = sorted(str(path.relative_to(_CONF).with_suffix("")) for path in _CONF.rglob("*.yaml"))
+_NAMES = sorted(str(path.relative_to(_CONF).with_suffix("")) for path in _CONF.rglob("*.yaml"))
+EXPERIMENTS = [name for name in _NAMES if not name.startswith("small/")]  # those are the same methods
 WITH_GENERATOR = ("chimeramix_grid", "chimeramix_segmentation", "several/grid", "glico")
 NETWORKS = {"model", "averaged", "average", "network", "discriminator", "classifier", "momentum", "block", "mixed"}
 
