@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 PIP_FLAGS := -q --disable-pip-version-check --no-input
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slurm test-wheel docs bench bench-gpu lint types format clean
+.PHONY: help install demo test test-slurm test-wheel docs bench bench-gpu results lint types format clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -69,6 +69,9 @@ bench: $(STAMP)  ## measure on this CPU (about 40 minutes); results go to benchm
 	$(BENCH).mixers
 	$(BENCH).report
 	$(BENCH).packing
+
+results: $(STAMP)  ## write the tables and plots of docs/results.md and README.md from results/
+	$(BIN)/python -m tools.results
 
 bench-gpu: $(STAMP)  ## measure on this CUDA GPU: steps, whole recipes, five seeds at once, growth, profiles
 	for mode in false true graphs full; do $(BENCH).steps $(GPU) $$mode || exit 1; done

@@ -57,8 +57,8 @@ def test_readme_commands_compose(command):
     assert settings.config.seed == settings.config.split_seed == 0
 
 
-# Both commands have one tree: of the generator's a single data set is enough. So it is for what includes an experiment of
-# the first level.
+# Both commands have one tree: of the generator's a single data set is enough. So it is for experiments in sub-folders,
+# which stand on those of the first level.
 @pytest.mark.parametrize(("role", "dataset"), [("generator", "cifair10"), *(("classifier", name) for name in DATASETS)])
 def test_every_dataset_composes_with_every_experiment(role, dataset):
     for experiment in (name for name in EXPERIMENTS if dataset == "own/image_folder" or "/" not in name):

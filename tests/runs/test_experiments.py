@@ -20,8 +20,8 @@ from tests.runs.tiny import CLASSIFIER, COMMON, GENERATOR, assert_same_run, fold
 # Those of the small track are the same methods by another recipe.
 EXPERIMENTS = [name for name in options_of("experiment", [CONFIG_DIR]) if not name.startswith("small/")]
 EVALUATED_ONCE = [*(word for word in CLASSIFIER if not word.startswith("monitor.")), "monitor.evaluate_every=0"]
-# A wide network, all of it at one resolution: on smaller images.
-SCATTERING = [*(word for word in EVALUATED_ONCE if not word.startswith("model.")), "dataset.image_size=16"]
+NARROW = ["model=scattering_narrow", "model.channels=8", "dataset.image_size=16"]
+SCATTERING = [*(word for word in EVALUATED_ONCE if not word.startswith("model.")), *NARROW]
 GLICO = ["generator.epochs=2", "generator.batch_size=8", "generator.epoch_labels_per_class=4", "generator.noise_size=8"]
 SUPERMIX = [
     "generator.epochs=2",

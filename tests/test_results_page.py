@@ -1,0 +1,33 @@
+"""`python -m tools.results`: the committed records, and the tables that stand in the pages."""
+
+from pathlib import Path
+
+import pytest
+
+from chimeramix.report.store import read_store
+from tests.report.store import add_run
+from tools import results
+
+
+@pytest.mark.parametrize("page", results.PAGES, ids=lambda page: str(page.name))
+def test_the_pages_show_what_the_records_say(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert results.with_tables(text, results.tables(read_store(results.RECORDS))) == text, "python -m tools.results"
+
+
+def test_records_name_no_place_of_a_machine() -> None:
+    for path in results.RECORDS.rglob("*.json*"):
+        assert '"/' not in path.read_text(encoding="utf-8"), path
+
+
+def test_only_finished_runs_are_taken_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = tmp_path / "runs"
+    finished = add_run(runs, "MixUp", metrics=[{"epoch": 1, "step": 10, "loss": 2.0}])
+    (finished / "classifier.safetensors").write_bytes(b"weights")
+    (add_run(runs, "Baseline") / "result.json").unlink()
+    monkeypatch.setattr(results, "RECORDS", tmp_path / "records")
+
+    assert results.take_in(runs) == 1
+    (taken,) = (tmp_path / "records" / "classifier").iterdir()
+    assert sorted(path.name for path in taken.iterdir()) == ["metrics.jsonl", "result.json", "spec.json"]
+    assert [run.name for run in read_store(tmp_path / "records").runs] == ["MixUp"]
