@@ -40,6 +40,15 @@ def test_steps_and_seconds_of_classifier_and_generator(tmp_path: Path, capsys: O
     assert row(printed, "Baseline", 9)[1:] == ["5", "1,000", "3.2", "–", "–", "3.2", "0.0025", "cpu"]
 
 
+def test_what_chose_the_settings_is_part_of_the_effort(tmp_path: Path, capsys: Output) -> None:
+    change(add_run(tmp_path, "MixUp"), tuned="study 0123456789ab: trial 3 of 20")
+    add_run(tmp_path, "Baseline")
+    printed = report(capsys, tmp_path, "--effort")
+    assert "settings chosen by" in printed
+    assert row(printed, "MixUp", 10)[9] == "study 0123456789ab: trial 3 of 20"
+    assert row(printed, "Baseline", 10)[9] == "–"
+
+
 def test_generators_that_are_gone(tmp_path: Path, capsys: Output) -> None:
     change(add_run(tmp_path), generator_identity="0123456789ab", flops=1e15)
     printed = report(capsys, tmp_path, "--effort")
