@@ -8,19 +8,18 @@ With folders of runs, the records of the finished ones among them are taken in b
 import json
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from chimeramix.files import read_json_lines
 from chimeramix.report.against import against_table, compare_all, draw_against
 from chimeramix.report.effort import effort_tables
+from chimeramix.report.plots import plots_folder
 from chimeramix.report.render import markdown
-from chimeramix.report.results import Result, summarise
+from chimeramix.report.results import summarise
 from chimeramix.report.store import Store, read_store
 from chimeramix.report.tables import results_tables
-from chimeramix.report.where import choose
 from chimeramix.runs.record import find_runs, read_record
-from chimeramix.terminal import Table
 
 ROOT = Path(__file__).resolve().parent.parent
 RECORDS = ROOT / "results" / "small"
@@ -46,46 +45,34 @@ def take_in(runs: Path) -> int:
                 continue
             folder = RECORDS / role / run.path.name
             folder.mkdir(parents=True, exist_ok=True)
-            (folder / "result.json").write_text(json.dumps(record.result) + "\n", encoding="utf-8")
-            (folder / "spec.json").write_text(json.dumps(record.spec) + "\n", encoding="utf-8")
-            lines = [json.dumps(line) + "\n" for line in read_json_lines(run.path / "metrics.jsonl")]
-            (folder / "metrics.jsonl").write_text("".join(lines), encoding="utf-8")
+            for name, lines in (
+                ("result.json", [record.result]),
+                ("spec.json", [record.spec]),
+                ("metrics.jsonl", read_json_lines(run.path / "metrics.jsonl")),
+            ):
+                text = "".join(json.dumps(line) + "\n" for line in lines)
+                (folder / name).write_text(text, encoding="utf-8")
             count += 1
     return count
 
 
-def tables(store: Store) -> dict[str, Callable[[], str]]:
-    """The blocks of the pages, by name."""
-    tested = choose(store, ["part=test"])
-    held_out = choose(store, ["part=validation"])
-    return {
-        "table": lambda: _shown(_against(tested)),
-        "effort": lambda: _shown(effort_tables(summarise(tested), store.generators)),
-        "validation": lambda: _shown(results_tables(summarise(held_out), "accuracy")),
-        "first": lambda: _first_screen(summarise(tested)),
+def blocks_of(store: Store) -> dict[str, str]:
+    """The tables of the pages, by name."""
+    tested = [result for result in summarise(store) if result.part == "test"]
+    held_out = [result for result in summarise(store) if result.part == "validation"]
+    first = [result for result in tested if result.method in FIRST_SCREEN]
+    found = {
+        "first": results_tables(first, "accuracy"),
+        "table": [against_table(each, "accuracy") for each in compare_all(tested, REFERENCE)],
+        "effort": effort_tables(tested, store.generators),
+        "validation": results_tables(held_out, "accuracy"),
     }
+    return {name: "\n".join(map(markdown, tables)) for name, tables in found.items()}
 
 
-def _against(store: Store) -> list[Table]:
-    return [against_table(each, "accuracy") for each in compare_all(summarise(store), REFERENCE)]
-
-
-def _shown(found: Sequence[Table]) -> str:
-    return "\n".join(map(markdown, found))
-
-
-def _first_screen(results: list[Result]) -> str:
-    """Some rows of the table, without intervals."""
-    (table,) = compare_all([each for each in results if each.method in FIRST_SCREEN], REFERENCE)
-    shown = against_table(table, "accuracy")
-    kept = [place for place, name in enumerate(shown.header) if name not in ("difference", "95 % interval")]
-    rows = [[row[place] for place in kept] for row in shown.rows]
-    return markdown(Table("", [shown.header[place] for place in kept], rows, "")).strip() + "\n"
-
-
-def with_tables(page: str, blocks: dict[str, Callable[[], str]]) -> str:
+def with_tables(page: str, blocks: dict[str, str]) -> str:
     """A page with its blocks written anew."""
-    return _BLOCK.sub(lambda found: f"{found[1]}{blocks[found[2]]()}{found[3]}", page)
+    return _BLOCK.sub(lambda found: found[1] + blocks[found[2]] + found[3], page)
 
 
 def main(folders: Sequence[str]) -> None:
@@ -93,13 +80,15 @@ def main(folders: Sequence[str]) -> None:
     for folder in folders:
         print(f"{folder}: {take_in(Path(folder))} finished runs")
     store = read_store(RECORDS)
-    blocks = tables(store)
+    blocks = blocks_of(store)
     for page in PAGES:
         page.write_text(with_tables(page.read_text(encoding="utf-8"), blocks), encoding="utf-8")
         print(page)
-    for each in compare_all(summarise(choose(store, ["part=test"])), REFERENCE):
-        for path in draw_against(each, PLOTS, "accuracy"):
-            print(path)
+    tested = [result for result in summarise(store) if result.part == "test"]
+    with plots_folder(PLOTS):
+        for each in compare_all(tested, REFERENCE):
+            for path in draw_against(each, PLOTS, "accuracy"):
+                print(path)
 
 
 if __name__ == "__main__":

@@ -44,7 +44,7 @@ from chimeramix.config.checks import (
     take_generator_seed,
 )
 from chimeramix.config.hydra_keys import check_hydra_key
-from chimeramix.config.messages import CompositionError, options_of, quoted
+from chimeramix.config.messages import CompositionError, in_short, options_of, quoted
 from chimeramix.config.own_code import make_importable
 from chimeramix.config.place import CONFIG_DIR, entry_command
 from chimeramix.config.schema import ADDED_GROUPS, CLASSIFIER_RECIPE, GROUPS, OPTIONAL_GROUPS, Config
@@ -164,15 +164,16 @@ def _hint(key: str, tree: Tree, overrides: list[str]) -> str:
     groups = {path.name for path in CONFIG_DIR.iterdir() if path.is_dir()}
     choices = [word for word in overrides if parse(word).key_or_group in groups]
     config = None
-    for words in (choices, [word for word in choices if not word.startswith("+experiment=")], []):
-        # The key may be in the experiment's own file, or in the data set's.
+    without = [word for word in choices if not word.startswith(("+experiment=", "+track="))]
+    for words in (choices, without, []):
+        # The key may be in the file of the experiment or the track, or in the data set's.
         with suppress(HydraException, OmegaConfBaseException):
             config = compose(tree.root, words)
             break
     head, *rest = key.split(".")
     if head == "hydra" or config is None:  # Hydra has its own tree
         return ""
-    if rest and head in ("dataset", "experiment") and head not in config:
+    if rest and head in ADDED_GROUPS and head not in config:
         return f"; choose an option with +{head}=NAME"
     if rest and head in groups and head in config and config[head] is None:
         options = ", ".join(options_of(head, [CONFIG_DIR]))
@@ -214,8 +215,10 @@ def check_overrides(tree: Tree, overrides: list[Override]) -> None:
         options = options_of(key, tree.folders)
         if not options or override.is_delete():
             continue
+        if override.is_sweep_override():
+            raise UserError(f"{word}: several options are a sweep: add --multirun")
         if not isinstance(override.value(), str):
-            raise UserError(f"{word}: choose an option by its name: {', '.join(options)}")
+            raise UserError(f"{word}: choose an option by its name: {in_short(options)}")
         if key in ADDED_GROUPS and not override.is_add():
             raise UserError(f"{word}: write +{word}, with a plus")
         if key not in ADDED_GROUPS and override.is_add():

@@ -121,15 +121,15 @@ def options_of(group: str, folders: Sequence[Path]) -> list[str]:
     return sorted(found)
 
 
-def _in_short(options: Sequence[str], most: int = 6) -> list[str]:
-    """Options with one entry for all of a sub-folder that holds more than `most`: `small/* (17)`."""
-    count = Counter(name.rpartition("/")[0] for name in options)
-    return list(
-        dict.fromkeys(
-            f"{folder}/* ({count[folder]})" if folder and count[folder] > most else name
-            for name, folder in ((name, name.rpartition("/")[0]) for name in options)
-        )
-    )
+def in_short(options: Sequence[str], most: int = 6) -> str:
+    """A list of options, with one entry for all of a sub-folder that holds more than `most`: `small/* (17)`."""
+    folders = [name.rpartition("/")[0] for name in options]
+    count = Counter(folders)
+    entries = [
+        f"{folder}/* ({count[folder]})" if folder and count[folder] > most else name
+        for name, folder in zip(options, folders, strict=True)
+    ]
+    return ", ".join(dict.fromkeys(entries))
 
 
 def _describe_missing(asked: str, options: Sequence[str], folders: Sequence[Path]) -> str:
@@ -138,6 +138,6 @@ def _describe_missing(asked: str, options: Sequence[str], folders: Sequence[Path
     depth = 2 if parts[0] == "hydra" else 1
     group, name = "/".join(parts[:depth]), "/".join(parts[depth:])
     options = options_of(group, folders) if depth == 1 else options
-    available = f"; there are {', '.join(_in_short(options))}" if options else ""
+    available = f"; there are {in_short(options)}" if options else ""
     suggestion = did_you_mean(name, options)
     return f"{group}={name}: no such option{available}{suggestion}"

@@ -7,7 +7,7 @@ Hydra applies them.
 
 import copy
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -107,16 +107,21 @@ def _combinations(overrides: list[Override], folders: Sequence[Path]) -> list[li
 
 def _matching(override: Override, glob: Glob, folders: Sequence[Path]) -> list[str]:
     """The options that a glob names: `glob(*)` those of the group itself, `glob(small/*)` those of a sub-folder, which
-    Hydra does not list. Raises `UserError` where there are none."""
+    Hydra does not list. Raises `UserError` for a pattern that names none."""
+    group = override.key_or_group
+    options = options_of(group, folders)
+    if not options:
+        raise UserError(f"{override.input_line}: {group} is no group of options, and glob() names those")
 
-    def among(patterns: list[str], name: str) -> bool:
-        return any(name.count("/") == pattern.count("/") and fnmatchcase(name, pattern) for pattern in patterns)
+    def named(pattern: str, names: Iterable[str]) -> set[str]:
+        found = {name for name in names if name.count("/") == pattern.count("/") and fnmatchcase(name, pattern)}
+        if not found:
+            raise UserError(f"{override.input_line}: none of these options of {group} is called {pattern}")
+        return found
 
-    options = options_of(override.key_or_group, folders)
-    found = [name for name in options if among(glob.include, name) and not among(glob.exclude, name)]
-    if not found:
-        raise UserError(f"{override.input_line}: no option of {override.key_or_group} has such a name")
-    return found
+    included = set().union(*(named(pattern, options) for pattern in glob.include))
+    excluded = set().union(*(named(pattern, included) for pattern in glob.exclude))
+    return sorted(included - excluded)
 
 
 class _Composer:

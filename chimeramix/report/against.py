@@ -1,5 +1,6 @@
 """Every method against one of them, over the same splits: a table and a plot."""
 
+import logging
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -9,15 +10,28 @@ from typing import TYPE_CHECKING
 from chimeramix.errors import UserError
 from chimeramix.files import save_figure
 from chimeramix.report.paired import Comparison, paired
-from chimeramix.report.plots import file_name
+from chimeramix.report.plots import plot_name
 from chimeramix.report.results import Result
 from chimeramix.report.store import epochs_of
-from chimeramix.report.tables import ABSENT, DEPENDENT, difference_cells, draws_name, legends, spread
+from chimeramix.report.tables import (
+    ABSENT,
+    DEPENDENT,
+    UNEQUAL,
+    difference_cells,
+    draws_name,
+    held_out_notes,
+    in_order,
+    legends,
+    spread,
+    steps_of,
+)
 from chimeramix.runs.spec import size_name, size_order
 from chimeramix.terminal import Table, Text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -26,6 +40,7 @@ class Against:
 
     Attributes:
         reference: the method that the others are compared with.
+        model: the reference's.
         results: by method and number of samples, the reference's included; a method of another model is named with it.
         comparisons: the same for those that share a draw with the reference at that number.
     """
@@ -33,28 +48,18 @@ class Against:
     dataset: str
     part: str
     reference: str
-    results: dict[str, dict[int | None, Result]]
-    comparisons: dict[str, dict[int | None, Comparison]]
+    model: str
+    results: dict[tuple[str, int | None], Result]
+    comparisons: dict[tuple[str, int | None], Comparison]
 
     @property
     def sizes(self) -> list[int | None]:
-        found = {size for row in self.results.values() for size in row}
-        return sorted(found, key=size_order)
-
-    @property
-    def rows(self) -> list[str]:
-        """The methods in the order of their difference at the largest number of samples that has one."""
-
-        def key(method: str) -> tuple[float, str]:
-            of_sizes = self.comparisons.get(method, {})
-            last = [of_sizes[size].difference for size in self.sizes if size in of_sizes]
-            return (last[-1] if last else 0.0), method
-
-        return sorted(self.results, key=key)
+        return sorted({size for _, size in self.results}, key=size_order)
 
 
 def compare_all(results: list[Result], reference: str) -> list[Against]:
-    """Compares all methods of each data set, of whichever model, with one of them.
+    """Compares all methods of each data set, of whichever model, with one of them. Data sets in which nothing can be
+    compared are named in the log.
 
     Args:
         reference: a method as the table names it; with `, MODEL` behind it where several models have it.
@@ -62,11 +67,11 @@ def compare_all(results: list[Result], reference: str) -> list[Against]:
     Raises:
         UserError: where no data set has that method, or one has it with several models, or nothing shares its splits.
     """
-    groups: dict[tuple[str, str, str | None], list[Result]] = defaultdict(list)
+    groups: dict[tuple[str, str], list[Result]] = defaultdict(list)
     for result in results:
-        groups[result.dataset, result.part, result.held_out].append(result)
-    found = []
-    for (dataset, part, _), group in groups.items():
+        groups[result.dataset, result.part].append(result)
+    found, known = [], False
+    for (dataset, part), group in groups.items():
         named = {(each.method, each.model) for each in group if reference in (each.method, _with_model(each))}
         if len(named) > 1:
             method, model = min(named)
@@ -74,12 +79,16 @@ def compare_all(results: list[Result], reference: str) -> list[Against]:
                 f"--against: {reference!r} is in the tables of several models, "
                 f"{', '.join(sorted(model for _, model in named))}; write '{method}, {model}'"
             )
-        if named:
-            found.append(_against(dataset, part, *named.pop(), group))
-    if not found:
+        known |= bool(named)
+        each = _against(dataset, part, *named.pop(), group) if named else None
+        if each is not None and each.comparisons:
+            found.append(each)
+        else:
+            log.warning("left out: %s (%s), where nothing can be compared with %s", dataset, part, reference)
+    if not known:
         names = "; ".join(sorted({result.method for result in results}))
         raise UserError(f"--against: {reference!r} is not in the table; its methods are: {names}")
-    if not any(each.comparisons for each in found):
+    if not found:
         raise UserError(f"--against: no other method was trained on a split of {reference!r}")
     return found
 
@@ -89,103 +98,122 @@ def _with_model(result: Result) -> str:
 
 
 def _against(dataset: str, part: str, reference: str, model: str, group: Iterable[Result]) -> Against:
-    rows: dict[str, dict[int | None, Result]] = defaultdict(dict)
-    for result in group:
-        name = result.method if result.model == model else _with_model(result)
-        rows[name][result.samples_per_class] = result
-    comparisons: dict[str, dict[int | None, Comparison]] = defaultdict(dict)
-    for name, row in rows.items():
-        for size, result in row.items():
-            other = rows[reference].get(size)
-            comparison = paired(result, other) if other is not None and name != reference else None
-            if comparison is not None:
-                comparisons[name][size] = comparison
-    return Against(dataset, part, reference, dict(rows), dict(comparisons))
+    same, others = ([each for each in group if (each.model == model) == wanted] for wanted in (True, False))
+    results = {(each.method, each.samples_per_class): each for each in same}
+    results |= {(_with_model(each), each.samples_per_class): each for each in others}
+    comparisons = {}
+    for (name, size), result in results.items():
+        other = results.get((reference, size))
+        if name == reference or other is None or result.held_out != other.held_out:
+            continue
+        comparison = paired(result, other)
+        if comparison is not None:
+            comparisons[name, size] = comparison
+    return Against(dataset, part, reference, model, results, comparisons)
 
 
 def against_table(against: Against, metric: str) -> Table:
     """A row per method; for each number of samples the metric, and the difference with its 95 % interval."""
-    header, rows = ["method"], []
+    header = ["method"]
     for size in against.sizes:
         header += [size_name(size), "difference", "95 % interval"]
-    most = max(len(result.runs) for row in against.results.values() for result in row.values())
-    for method in against.rows:
-        row = [Text(method)]
-        for size in against.sizes:
-            row += _cells(against.results[method].get(size), against.comparisons.get(method, {}).get(size), most)
-        rows.append(row)
-    all_comparisons = [each for row in against.comparisons.values() for each in row.values()]
-    draws = draws_name(against.part)
+    most = max(len(result.runs) for result in against.results.values())
+    rows = [
+        [Text(method), *(cell for size in against.sizes for cell in _cells(against, (method, size), most))]
+        for method in in_order(against.results)
+    ]
+    results = list(against.results.values())
+    several = len({result.model for result in results}) > 1
     return Table(
         title=f"{against.dataset}: {against.part} {metric.replace('_', ' ')} in % by samples per class, and the "
         f"difference to {against.reference} in percentage points",
         header=header,
         rows=rows,
-        caption=f"{epochs_of(metric)}, mean ± std over {most} {draws}; the difference is a mean over runs with the same"
-        " seed and split, its interval Student's t; bold: it excludes 0, as about one interval in twenty does by chance"
-        + (DEPENDENT if any(each.dependent for each in all_comparisons) else "")
-        + (f"; [n]: of n {draws} only" if _any_fewer(against, all_comparisons, most) else ""),
-        notes=legends([result for row in against.results.values() for result in row.values()]),
+        caption=_caption(against, metric, most),
+        notes=[
+            *([f"methods are of {against.model} unless they are named with another model"] if several else []),
+            *held_out_notes(results),
+            *legends(results),
+        ],
     )
 
 
-def _cells(result: Result | None, comparison: Comparison | None, most: int) -> list[Text]:
+def _cells(against: Against, place: tuple[str, int | None], most: int) -> list[Text]:
+    result, comparison = against.results.get(place), against.comparisons.get(place)
     if result is None:
         return [Text(ABSENT)] * 3
-    runs = len(result.runs)
-    cells = [Text(spread(result.mean, result.std) + (f" [{runs}]" if runs < most else ""))]
+    cell = spread(result.mean, result.std) + (f" [{len(result.runs)}]" if len(result.runs) < most else "")
     if comparison is None:
-        return [*cells, Text(""), Text("")]
+        return [Text(cell), Text(""), Text("")]
     difference, interval = difference_cells(comparison.difference, comparison.half_width)
-    fewer = f" [{comparison.pairs}]" if comparison.pairs < runs else ""
-    return [*cells, Text(difference.text + fewer, difference.bold), interval]
+    marks = f" [{comparison.pairs}]" if comparison.pairs < most else ""
+    marks += f" {UNEQUAL}" if _unequal(comparison) else ""
+    return [Text(cell), Text(difference.text + marks, difference.bold), interval]
 
 
-def _any_fewer(against: Against, comparisons: Iterable[Comparison], most: int) -> bool:
-    runs = [len(result.runs) for row in against.results.values() for result in row.values()]
-    return min(runs) < most or any(each.pairs < len(each.first.runs) for each in comparisons)
+def _caption(against: Against, metric: str, most: int) -> str:
+    comparisons, draws = against.comparisons.values(), draws_name(against.part)
+    fewer = any(len(result.runs) < most for result in against.results.values())
+    absent = len(against.results) < len({name for name, _ in against.results}) * len(against.sizes)
+    alone = any(each.half_width is None for each in comparisons)
+    parts = [
+        epochs_of(metric) + ", " + (f"1 {draws[:-1]}" if most == 1 else f"mean ± std over {most} {draws}"),
+        "differences are means over runs with the same seed and split"
+        + ("" if most == 1 else ", their intervals Student's t; bold: it excludes 0, as one in twenty does by chance")
+        + f"; all are to the same runs of {against.reference}"
+        + (DEPENDENT if any(each.dependent for each in comparisons) else ""),
+        *([f"[n]: of n {draws} only"] if fewer else []),
+        *(
+            [f"{UNEQUAL}: other number of steps than {against.reference}: --effort"]
+            if any(map(_unequal, comparisons))
+            else []
+        ),
+        *([f"{ABSENT}: no run" + (", or a single pair" if alone else "")] if absent or alone else []),
+    ]
+    return "; ".join(parts)
+
+
+def _unequal(comparison: Comparison) -> bool:
+    return steps_of(comparison.first) != steps_of(comparison.second)
 
 
 def draw_against(against: Against, folder: Path, metric: str) -> list[Path]:
     """The differences with their intervals as points with bars, a panel for each number of samples.
 
+    Args:
+        folder: that exists; see `chimeramix.report.plots.plots_folder`.
+
     Returns:
         The files, PNG and SVG.
 
     Raises:
-        UserError: where there can't be such a folder.
         RunFailure: where a file can't be written.
     """
-    name = file_name(f"{against.dataset}-against-{against.reference}")
-    name += "-validation" if against.part == "validation" else ""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        return save_figure(_figure(against, metric), folder / f"{name}-{metric}")
-    except OSError as error:
-        raise UserError(f"--plots: {folder} can't be written ({error.strerror})") from error
+    name = plot_name(f"{against.dataset}-against-{against.reference}", against.part)
+    return save_figure(figure_of(against, metric), folder / f"{name}-{metric}")
 
 
-def _figure(against: Against, metric: str) -> "Figure":
+def figure_of(against: Against, metric: str) -> "Figure":
+    """The picture that `draw_against` writes."""
     from matplotlib.figure import Figure  # without pyplot: no display is needed
 
-    methods = [method for method in against.rows if method in against.comparisons]
-    sizes = [size for size in against.sizes if any(size in row for row in against.comparisons.values())]
+    compared = {method for method, _ in against.comparisons}
+    methods = [method for method in in_order(against.results) if method in compared]
+    sizes = [size for size in against.sizes if any(at == size for _, at in against.comparisons)]
     figure = Figure(figsize=(2.5 + 3.2 * len(sizes), 1.4 + 0.24 * len(methods)), layout="constrained")
     panels = figure.subplots(1, len(sizes), sharey=True, squeeze=False)[0]
     for panel, size in zip(panels, sizes, strict=True):
         for place, method in enumerate(methods):
-            comparison = against.comparisons[method].get(size)
-            if comparison is None:
-                continue
-            width = comparison.half_width or 0.0
-            clear = abs(comparison.difference) > width > 0
-            color = "C0" if clear else "0.55"
-            panel.errorbar(comparison.difference, place, xerr=width, fmt="o", ms=4, capsize=2.5, color=color)
+            comparison = against.comparisons.get((method, size))
+            if comparison is not None:
+                width = comparison.half_width
+                color = "C0" if width is not None and abs(comparison.difference) > width else "0.55"
+                panel.errorbar(comparison.difference, place, xerr=width, fmt="o", ms=4, capsize=2.5, color=color)
         panel.axvline(0, color="black", linewidth=0.8)
         panel.grid(axis="x", alpha=0.3)
         panel.set_title(f"{size_name(size)} samples per class", fontsize=9)
         panel.set_xlabel("percentage points", fontsize=8)
     panels[0].set_yticks(range(len(methods)), labels=methods, fontsize=8, parse_math=False)
     title = f"{against.dataset}: {against.part} {metric.replace('_', ' ')}, difference to {against.reference}"
-    figure.suptitle(f"{title} (95 % intervals)", fontsize=10, parse_math=False)
+    figure.suptitle(f"{title}\n95 % intervals; blue: it excludes 0", fontsize=9, parse_math=False)
     return figure

@@ -10,7 +10,7 @@ from chimeramix.report.extras import Extras
 from chimeramix.report.over import curves_over, draw_over, over_tables
 from chimeramix.report.paired import compare
 from chimeramix.report.papers import paper_figures
-from chimeramix.report.plots import draw_plots
+from chimeramix.report.plots import draw_plots, plots_folder
 from chimeramix.report.render import latex, markdown, results_csv, runs_csv
 from chimeramix.report.results import summarise
 from chimeramix.report.store import read_store
@@ -81,11 +81,12 @@ def report(
         verb = "is" if store.unfinished == 1 else "are"
         print(f"{counted(store.unfinished, 'classifier run')} {verb} not finished: chimeramix status {folder}")
     if plots is not None:
-        files = draw_plots(results, plots, metric)
-        for each in beside:
-            files += draw_against(each, plots, metric)
-        if extras.over is not None:
-            files += draw_over(extras.over, curves, plots, metric)
+        with plots_folder(plots):
+            files = draw_plots(results, plots, metric)
+            for each in beside:
+                files += draw_against(each, plots, metric)
+            if extras.over is not None:
+                files += draw_over(extras.over, curves, plots, metric)
         if form == "terminal":
             print(f"{len(files)} plots are in {plots}")
     for file in extras.draw(results, unusable):

@@ -23,31 +23,42 @@ def effort_tables(results: list[Result], generators: Mapping[str | None, Path]) 
     read: dict[str, Record | None] = {}  # by identity: many classifiers may share a generator
     tables = []
     for (dataset, model, part), group in by_table(results).items():
-        tuned = any(run.record.get("tuned") for result in group for run in result.runs.values())
         rows, lost = [], False
         for result in group:
             runs = [run.record for run in result.runs.values()]
             used = [_generator(run.get("generator_identity"), generators, read) for run in runs]
             of_generators = [record for record in used if record]
             lost |= any(record is None for record in used)
-            row = _row(result, runs, of_generators, whole=all(record is not None for record in used))
-            chosen_by = sorted({run.get("tuned") or ABSENT for run in runs})
-            rows.append([*row, *([Text("; ".join(chosen_by))] if tuned else [])])
+            rows.append(_row(result, runs, of_generators, whole=all(record is not None for record in used)))
         tables.append(
             Table(
                 title=f"{dataset}, {model}: what the runs behind the {part} figures cost",
                 header=[
                     *("method", "per class", "steps", "seconds", "generator steps", "generator seconds"),
-                    *("seconds in all", "PFLOP in all", "device", *(["settings chosen by"] if tuned else [])),
+                    *("seconds in all", "PFLOP in all", "device"),
                 ],
                 rows=rows,
                 caption=f"means over runs, a generator counted with each run that uses it; PFLOP: 10^15 floating-point "
                 "operations of the networks in forward and backward passes, as counted by PyTorch (convolutions and "
                 f"matrix products); {ABSENT}: none, or not known",
-                notes=[*legends(group), *(["the records of some generators are gone or damaged"] if lost else [])],
+                notes=[
+                    *_tuned(group),
+                    *legends(group),
+                    *(["the records of some generators are gone or damaged"] if lost else []),
+                ],
             )
         )
     return tables
+
+
+def _tuned(results: list[Result]) -> list[str]:
+    """What chose the settings (`tuned`), and of which methods."""
+    found: dict[str, dict[str, None]] = {}
+    for result in results:
+        for run in result.runs.values():
+            if run.record.get("tuned"):
+                found.setdefault(run.record["tuned"], {})[result.method] = None
+    return [f"settings of {', '.join(methods)}: {text}" for text, methods in found.items()]
 
 
 def _generator(

@@ -10,7 +10,7 @@ from typing import Any
 from chimeramix.errors import UserError
 from chimeramix.files import save_figure
 from chimeramix.report.labels import differing_keys, flat, rank, show_value, variant_labels
-from chimeramix.report.plots import file_name, plot_results
+from chimeramix.report.plots import file_name, plot_name, plot_results
 from chimeramix.report.results import Result
 from chimeramix.report.store import Store, epochs_of
 from chimeramix.report.tables import ABSENT, draws_name, mean_and_std
@@ -203,29 +203,27 @@ def _notes(key: str, curves: list[Curve]) -> list[str]:
 def draw_over(key: str, groups: dict[Group, list[Curve]], folder: Path, metric: str) -> list[Path]:
     """A plot for each table, as PNG and SVG; methods without the key are horizontal lines.
 
+    Args:
+        folder: that exists; see `chimeramix.report.plots.plots_folder`.
+
     Raises:
-        UserError: where there can't be such a folder.
         RunFailure: where a file can't be written.
     """
     files = []
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for (dataset, model, part), curves in groups.items():
-            places = _places(_columns(curves))
-            several = len({curve.samples_per_class for curve in curves}) > 1
-            lines, levels = {}, {}
-            for curve in sorted(curves, key=lambda curve: (curve.label, size_order(curve.samples_per_class))):
-                name = curve.label + (f", {size_name(curve.samples_per_class)} per class" if several else "")
-                if curve.points:
-                    lines[name] = [(places[value], result) for value, result in curve.points.items()]
-                if curve.without is not None:
-                    levels[name + (" without it" if curve.points else "")] = curve.without
-            ticks = {place: value for value, place in places.items()}
-            figure = plot_results(lines, ticks, key, metric, f"{dataset}, {model}", levels, _notes(key, curves))
-            name = file_name(f"{dataset}-{model}") + ("-validation" if part == "validation" else "")
-            files += save_figure(figure, folder / f"{name}-over-{file_name(key)}-{metric}")
-    except OSError as error:
-        raise UserError(f"--plots: {folder} can't be written ({error.strerror})") from error
+    for (dataset, model, part), curves in groups.items():
+        places = _places(_columns(curves))
+        several = len({curve.samples_per_class for curve in curves}) > 1
+        lines, levels = {}, {}
+        for curve in sorted(curves, key=lambda curve: (curve.label, size_order(curve.samples_per_class))):
+            name = curve.label + (f", {size_name(curve.samples_per_class)} per class" if several else "")
+            if curve.points:
+                lines[name] = [(places[value], result) for value, result in curve.points.items()]
+            if curve.without is not None:
+                levels[name + (" without it" if curve.points else "")] = curve.without
+        ticks = {place: value for value, place in places.items()}
+        figure = plot_results(lines, ticks, key, metric, f"{dataset}, {model}", levels, _notes(key, curves))
+        name = plot_name(f"{dataset}-{model}", part)
+        files += save_figure(figure, folder / f"{name}-over-{file_name(key)}-{metric}")
     return files
 
 

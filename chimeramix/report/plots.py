@@ -4,7 +4,8 @@ import re
 import statistics
 import textwrap
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,30 +27,37 @@ Records = list[dict[str, Any]]
 def draw_plots(results: list[Result], folder: Path, metric: str) -> list[Path]:
     """For each data set and model the metric over samples per class, and for each of its numbers the training curves.
 
+    Args:
+        folder: that exists; see `plots_folder`.
+
     Returns:
         The files, PNG and SVG.
 
     Raises:
-        UserError: where there can't be such a folder.
         RunFailure: where a file can't be written.
     """
     files = []
+    for (dataset, model, part), group in by_table(results).items():
+        name, title = plot_name(f"{dataset}-{model}", part), f"{dataset}, {model}"
+        files += save_figure(_over_samples(group, title, metric), folder / f"{name}-{metric}")
+        for size in sorted({result.samples_per_class for result in group}, key=size_order):
+            chosen = [result for result in group if result.samples_per_class == size]
+            count = size_name(size)
+            files += save_figure(
+                _training_curves(chosen, f"{title}, {count} samples per class"), folder / f"{name}-n{count}-training"
+            )
+    return files
+
+
+@contextmanager
+def plots_folder(folder: Path) -> Iterator[Path]:
+    """Makes the folder that plots are drawn into. Raises `UserError` where there can't be such a folder, and where it
+    can't be written."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for (dataset, model, part), group in by_table(results).items():
-            name, title = file_name(f"{dataset}-{model}"), f"{dataset}, {model}"
-            name += "-validation" if part == "validation" else ""
-            files += save_figure(_over_samples(group, title, metric), folder / f"{name}-{metric}")
-            for size in sorted({result.samples_per_class for result in group}, key=size_order):
-                chosen = [result for result in group if result.samples_per_class == size]
-                count = size_name(size)
-                files += save_figure(
-                    _training_curves(chosen, f"{title}, {count} samples per class"),
-                    folder / f"{name}-n{count}-training",
-                )
+        yield folder
     except OSError as error:
         raise UserError(f"--plots: {folder} can't be written ({error.strerror})") from error
-    return files
 
 
 def _over_samples(results: list[Result], title: str, metric: str) -> "Figure":
@@ -195,6 +203,11 @@ def _finish(figure: "Figure", axis: "Axes", title: str, notes: Sequence[str]) ->
     lines = [line for note in notes for line in textwrap.wrap(note, width)]
     if lines:
         figure.supxlabel("\n".join(lines), fontsize=7, x=0.01, ha="left", parse_math=False)
+
+
+def plot_name(text: str, part: str) -> str:
+    """How the file of a plot begins."""
+    return file_name(text) + ("-validation" if part == "validation" else "")
 
 
 def file_name(text: str) -> str:

@@ -2,7 +2,7 @@
 
 import statistics
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from chimeramix.report.paired import Comparison
 from chimeramix.report.papers import Figures, PaperFigure
@@ -31,10 +31,8 @@ def _results_table(dataset: str, model: str, part: str, results: list[Result], m
     cells = {(result.method, result.samples_per_class): result for result in results}
     most = max(len(result.runs) for result in results)
     rows = []
-    means = {place: result.mean for place, result in cells.items()}
-    methods = {result.method for result in results}
     marked = {place for size in sizes for place in _unequal({at: each for at, each in cells.items() if at[1] == size})}
-    for method in sorted(methods, key=lambda name: (*(means.get((name, size), 0.0) for size in sizes), name)):
+    for method in in_order(cells):
         row = [Text(method)]
         for size in sizes:
             result = cells.get((method, size))
@@ -55,11 +53,23 @@ def _results_table(dataset: str, model: str, part: str, results: list[Result], m
         header=["method", *(size_name(size) for size in sizes)],
         rows=rows,
         caption=f"{epochs_of(metric)}, {over}{fewer}{steps}{absent}",
-        notes=[*_held_out(results), *legends(results)],
+        notes=[*held_out_notes(results), *legends(results)],
     )
 
 
-def _held_out(results: list[Result]) -> list[str]:
+def in_order(cells: Mapping[tuple[str, int | None], Result]) -> list[str]:
+    """The methods from the worst to the best at the smallest number of samples, those without a run there first.
+
+    Args:
+        cells: results by method and number of samples.
+    """
+    sizes = sorted({size for _, size in cells}, key=size_order)
+    means = {place: result.mean for place, result in cells.items()}
+    methods = {method for method, _ in cells}
+    return sorted(methods, key=lambda name: (*(means.get((name, size), 0.0) for size in sizes), name))
+
+
+def held_out_notes(results: list[Result]) -> list[str]:
     """What was held out for a table's figures: for most of them, and for each of the others."""
     found = Counter(result.held_out for result in results if result.held_out is not None).most_common()
     lines = [f"held out: {how}" for how, _ in found[:1]]

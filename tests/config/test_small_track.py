@@ -32,9 +32,23 @@ def test_the_method_is_that_of_the_papers_recipe(method: str) -> None:
         assert getattr(small, group) == getattr(full, group), group
 
 
+@pytest.mark.parametrize("method", ["chimeramix_grid", "chimeramix_segmentation"])
+def test_generators_have_the_same_effort(method: str) -> None:
+    config = compose_settings("generator", ["+dataset=cifair10", f"+experiment=small/{method}"]).config
+    assert config.generator is not None
+    values = [config.generator[key] for key in ("epochs", "epoch_labels_per_class", "batch_size", "features")]
+    assert (*values, config.generator["image_size"]) == (12, 500, 32, 32, 32)
+
+
 def test_any_experiment_goes_on_the_track() -> None:
     words = ["+dataset=cifair10", "+track=small", "+experiment=saliencymix"]
     config = compose_settings("classifier", words).config
     assert (config.epochs, config.model["width"], config.optimizer["lr"]) == (16, 2, 0.015)
     with pytest.raises(UserError, match=r"\+track must come before \+experiment"):
         compose_settings("classifier", [words[0], words[2], words[1]])
+
+
+def test_what_a_data_set_wants_of_its_images_stays() -> None:
+    words = ["+dataset=demo/digits", "+experiment=small/cutout"]
+    config = compose_settings("classifier", words).config
+    assert (config.augment["flip"], config.erase["size"]) == (0.0, 8)  # no mirrored digits

@@ -1,6 +1,7 @@
 """What a sweep's command line expands to: the settings that single runs would have, and the launcher's resources."""
 
 import itertools
+import re
 import shlex
 
 import pytest
@@ -84,5 +85,17 @@ def test_a_glob_reads_the_folder_that_it_names() -> None:
         "several/grid",
         "several/segmentation",
     ]
-    with pytest.raises(UserError, match=r"experiment=glob\(sevral/\*\): no option of experiment has such a name"):
-        experiments("glob(sevral/*)")
+
+
+@pytest.mark.parametrize(
+    ("word", "told"),
+    [
+        ("+experiment=glob(sevral/*)", "none of these options of experiment is called sevral/*"),
+        ("+experiment=glob([several/*,basline])", "none of these options of experiment is called basline"),
+        ("+experiment=glob(several/*,exclude=*direct)", "none of these options of experiment is called *direct"),
+        ("seed=glob(*)", "seed is no group of options"),
+    ],
+)
+def test_a_pattern_that_names_nothing_is_told(word: str, told: str) -> None:
+    with pytest.raises(UserError, match=re.escape(f"{word}: {told}")):
+        read_sweep(Tree("classifier"), ["+dataset=cifair10", word])

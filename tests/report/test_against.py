@@ -1,11 +1,16 @@
 """`chimeramix report --against METHOD`: all methods' differences to one, over the same splits."""
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import scipy.stats
 
 from chimeramix.cli import main
+from chimeramix.report.against import compare_all, draw_against, figure_of
+from chimeramix.report.results import summarise
+from chimeramix.report.store import read_store
 from tests.report.store import add_run
 from tests.report.test_report import Output, cells, report
 
@@ -45,12 +50,57 @@ def test_the_best_stands_last_as_in_the_other_tables(runs: Path, capsys: Output)
     assert [name for name in names if name != "method"] == ["Scattering, scattering", "Baseline", "MixUp"]
 
 
+def test_data_sets_and_parts_have_tables_and_plots_of_their_own(runs: Path, capsys: Output, tmp_path: Path) -> None:
+    """What can't be compared is left out, and said."""
+    held_out = {"validation": {"fold": 0, "folds": 5, "extra": None, "published": False, "seed": 0}}
+    for name, accuracy in (("Baseline", 0.5), ("MixUp", 0.6)):
+        add_run(runs, name, 0, accuracy, settings=held_out)
+    add_run(runs, "Baseline", 0, 0.5, dataset="stl10")
+    printed = report(capsys, runs, "--against", "Baseline", "--plots", str(tmp_path / "plots"))
+    assert "cifair10: test accuracy in % by samples per class, and the difference" in printed
+    assert "cifair10: validation accuracy in % by samples per class, and the difference" in printed
+    assert "stl10: test accuracy in % by samples per class, and" not in printed
+    assert sorted(path.name for path in (tmp_path / "plots").glob("*against*.png")) == [
+        "cifair10-against-Baseline-accuracy.png",
+        "cifair10-against-Baseline-validation-accuracy.png",
+    ]
+
+
+def test_what_was_held_out_otherwise_is_not_paired(runs: Path, capsys: Output) -> None:
+    def held_out(**how: int) -> dict[str, Any]:
+        return {"validation": {"fold": None, "folds": 5, "extra": None, "published": False, "seed": 0, **how}}
+
+    add_run(runs, "Baseline", 0, 0.5, settings=held_out(extra=20))
+    add_run(runs, "MixUp", 0, 0.6, settings=held_out(extra=20))
+    add_run(runs, "CutMix", 0, 0.7, settings=held_out(fold=0))
+    printed = report(capsys, runs, "--against", "Baseline", "--where", "part=validation")
+    assert ["MixUp", "60.00", "+10.00", "–"] in rows_of(printed)
+    assert ["CutMix", "70.00"] in rows_of(printed)
+    assert "held out for CutMix at 5: a fold of 5" in printed
+
+
+def test_other_numbers_of_steps_are_marked(runs: Path, capsys: Output) -> None:
+    long = add_run(runs, "Long", 0, 0.5)
+    record = json.loads((long / "result.json").read_text())
+    (long / "result.json").write_text(json.dumps({**record, "steps": 99_999}))
+    printed = report(capsys, runs, "--against", "Baseline")
+    assert ["Long", "50.00 [1]", "+20.00 [1] †", "–"] in rows_of(printed)
+    assert "†: other number of steps than Baseline: --effort" in " ".join(printed.split())
+
+
+def test_several_seeds_of_one_split_make_the_interval_too_narrow(tmp_path: Path, capsys: Output) -> None:
+    for seed in (0, 1):
+        for name, accuracy in (("Baseline", 0.5), ("MixUp", 0.6 + 0.1 * seed)):
+            add_run(tmp_path, name, seed, accuracy, settings={"split_seed": 0})
+    assert "too narrow: seeds and folds of one split" in report(capsys, tmp_path, "--against", "Baseline")
+
+
 def test_a_method_that_several_models_have_is_named_with_its_model(runs: Path, capsys: Output) -> None:
     add_run(runs, "Baseline", 0, 0.20, model="resnet18")
     assert main(["report", str(runs), "--against", "Baseline"]) == 2
     assert "write 'Baseline, resnet18'" in capsys.readouterr().err
     rows = rows_of(report(capsys, runs, "--against", "Baseline, wideresnet_16_8"))
-    assert ["Baseline, resnet18", "20.00 [1]", "-10.00", "–"] in rows
+    assert ["Baseline, resnet18", "20.00 [1]", "-10.00 [1]", "–"] in rows
 
 
 def test_what_cannot_be_compared_is_told(runs: Path, capsys: Output) -> None:
@@ -62,7 +112,10 @@ def test_what_cannot_be_compared_is_told(runs: Path, capsys: Output) -> None:
     assert "--against" in capsys.readouterr().err
 
 
-def test_it_is_drawn(runs: Path, capsys: Output, tmp_path: Path) -> None:
-    report(capsys, runs, "--against", "Baseline", "--plots", str(tmp_path / "plots"))
-    assert (tmp_path / "plots" / "cifair10-against-Baseline-accuracy.png").stat().st_size > 0
-    assert "MixUp" in (tmp_path / "plots" / "cifair10-against-Baseline-accuracy.svg").read_text(encoding="utf-8")
+def test_it_is_drawn(runs: Path, tmp_path: Path) -> None:
+    (each,) = compare_all(summarise(read_store(runs)), "Baseline")
+    (panel,) = figure_of(each, "accuracy").axes
+    points = {line.get_ydata()[0]: line.get_xdata()[0] for line in panel.lines if line.get_marker() == "o"}
+    assert [label.get_text() for label in panel.get_yticklabels()] == ["Scattering, scattering", "MixUp"]
+    assert points == {0: pytest.approx(-5), 1: pytest.approx(16 / 3)}
+    assert draw_against(each, tmp_path, "accuracy")[0].stat().st_size > 0
