@@ -72,7 +72,7 @@ def compare_all(results: list[Result], reference: str) -> list[Against]:
         groups[result.dataset, result.part].append(result)
     found, known = [], False
     for (dataset, part), group in groups.items():
-        named = {(each.method, each.model) for each in group if reference in (each.method, _with_model(each))}
+        named = {(each.method, each.model) for each in group if reference in (each.method, with_model(each))}
         if len(named) > 1:
             method, model = min(named)
             raise UserError(
@@ -93,14 +93,15 @@ def compare_all(results: list[Result], reference: str) -> list[Against]:
     return found
 
 
-def _with_model(result: Result) -> str:
+def with_model(result: Result) -> str:
+    """A method's name where those of several models stand together."""
     return f"{result.method}, {result.model}"
 
 
 def _against(dataset: str, part: str, reference: str, model: str, group: Iterable[Result]) -> Against:
     same, others = ([each for each in group if (each.model == model) == wanted] for wanted in (True, False))
     results = {(each.method, each.samples_per_class): each for each in same}
-    results |= {(_with_model(each), each.samples_per_class): each for each in others}
+    results |= {(with_model(each), each.samples_per_class): each for each in others}
     comparisons = {}
     for (name, size), result in results.items():
         other = results.get((reference, size))

@@ -49,8 +49,9 @@ def report(
     if form in ("csv", "runs-csv") and pair is not None:
         raise UserError(f"--format {form} holds no comparison: take another format for --compare")
     extras.check(form, pair is not None)
-    if metric == "accuracy_median" and (extras.variants or extras.ensemble):
-        option = "--variants" if extras.variants else "--ensemble"
+    recomputed = [name for name in ("variants", "ensemble", "ensemble_of") if getattr(extras, name)]
+    if metric == "accuracy_median" and recomputed:
+        option = f"--{recomputed[0].replace('_', '-')}"
         raise UserError(f"--metric accuracy_median is of the runs' own figures: take another one for {option}")
     everything = read_store(folder, metric)
     store = choose(everything, conditions)

@@ -93,7 +93,7 @@ def _ensembles(result: Result, metric: str, reader: Reader) -> Ensembles:
         if len(runs) < 2:
             single += 1
             continue
-        scores = _scores(runs, metric, reader)
+        scores = scores_of(runs, metric, reader)
         if scores is None:
             continue
         members, together = scores
@@ -104,7 +104,7 @@ def _ensembles(result: Result, metric: str, reader: Reader) -> Ensembles:
     return Ensembles(found.splits, found.members, found.alone, found.together, single)
 
 
-def _scores(runs: Sequence[FinishedRun], metric: str, reader: Reader) -> tuple[list[float], float] | None:
+def scores_of(runs: Sequence[FinishedRun], metric: str, reader: Reader) -> tuple[list[float], float] | None:
     """Each member's metric and their ensemble's, in percent; None where fewer than two have predictions."""
     measure = METRIC_OF[metric]
     first, total, scores = None, None, []

@@ -19,6 +19,7 @@ class Extras:
     """Options of `chimeramix report`; see its `--help`.
 
     Attributes:
+        ensemble_of: methods, named as in the table, whose runs are put together; none where there are none.
         against: a method, named as in the table, with which all others are compared; see `chimeramix.report.against`.
         over: a key; the metric over its values is a table and a plot; see `chimeramix.report.over`.
         hardest: the picture's file; None for none.
@@ -30,6 +31,7 @@ class Extras:
     calibration: bool = False
     per_class: bool = False
     effort: bool = False
+    ensemble_of: Sequence[str] = ()
     against: str | None = None
     over: str | None = None
     hardest: Path | None = None
@@ -38,7 +40,7 @@ class Extras:
     def check(self, form: str, compared: bool) -> None:
         """Raises `UserError` for options that do not go together."""
         tables = [field.name for field in fields(self) if getattr(self, field.name) is True]
-        tables += [name for name in ("against", "over") if getattr(self, name) is not None]
+        tables += [name for name in ("ensemble_of", "against", "over") if getattr(self, name)]
         if form in ("csv", "runs-csv") and tables:
             option = f"--{tables[0].replace('_', '-')}"
             raise UserError(f"--format {form} holds no table of {option}: take another format for it")
@@ -81,6 +83,10 @@ class Extras:
             from chimeramix.report.ensembles import ensemble_tables
 
             tables += ensemble_tables(results, metric, damaged)
+        if self.ensemble_of:
+            from chimeramix.report.mixed_ensembles import mixed_ensemble_tables
+
+            tables += mixed_ensemble_tables(results, self.ensemble_of, metric, damaged)
         if self.calibration:
             from chimeramix.report.calibration import calibration_tables
 

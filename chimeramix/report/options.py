@@ -1,6 +1,7 @@
 """The options of `chimeramix report`."""
 
 import argparse
+from dataclasses import fields
 from pathlib import Path
 
 from chimeramix.report.command import FORMATS, report
@@ -57,6 +58,13 @@ def add_to(parser: argparse.ArgumentParser) -> None:
         "--ensemble", action="store_true", help="mean probabilities of the seeds that were trained on the same split"
     )
     parser.add_argument(
+        "--ensemble-of",
+        nargs="+",
+        default=(),
+        metavar="METHOD",
+        help="mean probabilities of several methods, named as in the table, where all of them have the seed and split",
+    )
+    parser.add_argument(
         "--calibration",
         action="store_true",
         help="NLL, expected calibration error and Brier score; NLL and error also after temperature scaling, where "
@@ -84,15 +92,5 @@ def add_to(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Prints what was asked for; see `chimeramix.report.command.report`."""
-    extras = Extras(
-        options.variants,
-        options.ensemble,
-        options.calibration,
-        options.per_class,
-        options.effort,
-        options.against,
-        options.over,
-        options.hardest,
-        options.images,
-    )
+    extras = Extras(**{field.name: getattr(options, field.name) for field in fields(Extras)})
     report(options.runs, options.format, options.metric, options.compare, options.plots, options.where, extras)

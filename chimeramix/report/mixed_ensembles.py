@@ -1,0 +1,101 @@
+"""Ensembles of several methods, a run of each on the same labelled images."""
+
+import statistics
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+from chimeramix.errors import UserError
+from chimeramix.report.against import with_model
+from chimeramix.report.ensembles import scores_of
+from chimeramix.report.paired import dependent, half_width
+from chimeramix.report.predicted import Reader
+from chimeramix.report.results import Result
+from chimeramix.report.tables import DEPENDENT, difference_cells, legends, mean_and_std
+from chimeramix.runs.spec import size_name, size_order
+from chimeramix.terminal import Table, Text
+
+OPTION = "--ensemble-of"
+
+
+def mixed_ensemble_tables(
+    results: Sequence[Result], methods: Sequence[str], metric: str, damaged: dict[Path, str]
+) -> list[Table]:
+    """A table for each data set and part; a row per number of samples and member.
+
+    Args:
+        methods: two or more, as the table names them, with `, MODEL` behind them where several models have them.
+        damaged: gets a line for each run whose predictions can't be used.
+
+    Raises:
+        UserError: for a name that is not in the table or not clear, and where no split was used by all of them.
+    """
+    if len(set(methods)) < 2:
+        raise UserError(f"{OPTION} {' '.join(methods)}: an ensemble needs two methods or more")
+    groups: dict[tuple[str, str, int | None], list[Result]] = defaultdict(list)
+    for result in results:
+        groups[result.dataset, result.part, result.samples_per_class].append(result)
+    reader = Reader(OPTION, damaged)
+    rows: dict[tuple[str, str], list[list[Text]]] = defaultdict(list)
+    members: dict[tuple[str, str], list[Result]] = defaultdict(list)
+    shared = False
+    for dataset, part, size in sorted(groups, key=lambda key: (*key[:2], size_order(key[2]))):
+        found = [_named(groups[dataset, part, size], name) for name in dict.fromkeys(methods)]
+        chosen = [each for each in found if each is not None]
+        if len(chosen) == len(found):
+            rows[dataset, part] += _rows(chosen, metric, reader)
+            members[dataset, part] += chosen
+            shared |= dependent(size, set.intersection(*(set(each.runs) for each in chosen)))
+    for name in methods:
+        if all(_named(group, name) is None for group in groups.values()):
+            known = "; ".join(sorted({result.method for result in results}))
+            raise UserError(f"{OPTION}: {name!r} is not in the table; its methods are: {known}")
+    tables = [
+        Table(
+            title=f"{dataset}: ensemble of {', '.join(dict.fromkeys(methods))}, {part} {metric.replace('_', ' ')} in %",
+            header=["member", "per class", "runs", "alone", "ensemble", "gain", "95 % interval"],
+            rows=found_rows,
+            caption="mean of the members' probabilities, for each seed and split that all of them have; mean ± std "
+            "over these, gain paired with Student's t interval, bold: it excludes 0" + (DEPENDENT if shared else ""),
+            notes=legends(members[dataset, part]),
+        )
+        for (dataset, part), found_rows in rows.items()
+        if found_rows
+    ]
+    if not tables:
+        raise reader.nothing("no seed and split was used by all of these methods")
+    return reader.noted(tables)
+
+
+def _named(group: Sequence[Result], name: str) -> Result | None:
+    """The result of that name. Raises `UserError` where there are several."""
+    found = [result for result in group if name in (result.method, with_model(result))]
+    if len(found) > 1:
+        raise UserError(f"{OPTION}: several models have {name!r}; write '{with_model(found[0])}'")
+    return found[0] if found else None
+
+
+def _rows(members: Sequence[Result], metric: str, reader: Reader) -> list[list[Text]]:
+    alone: list[list[float]] = []
+    together = []
+    for draw in sorted(set.intersection(*(set(result.runs) for result in members))):
+        scores = scores_of([result.runs[draw] for result in members], metric, reader)
+        if scores is not None and len(scores[0]) == len(members):
+            alone.append(scores[0])
+            together.append(scores[1])
+    if not together:
+        return []
+    rows = []
+    for result, own in zip(members, zip(*alone, strict=True), strict=True):
+        gains = [all_of_them - one for all_of_them, one in zip(together, own, strict=True)]
+        rows.append(
+            [
+                Text(result.method),
+                Text(size_name(result.samples_per_class)),
+                Text(str(len(gains))),
+                Text(mean_and_std(own)),
+                Text(mean_and_std(together)),
+                *difference_cells(statistics.fmean(gains), half_width(gains)),
+            ]
+        )
+    return rows
