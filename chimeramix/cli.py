@@ -11,7 +11,7 @@ from chimeramix.config.place import entry_point
 from chimeramix.evaluate import options as evaluation
 from chimeramix.report import options as reporting
 from chimeramix.report.command import FORMATS
-from chimeramix.terminal import exit_status, set_up_logging
+from chimeramix.terminal import ended_by_sigterm, exit_status, set_up_logging
 from chimeramix.tuning import options as tuning
 from chimeramix.use import options as using
 
@@ -124,7 +124,8 @@ def main(arguments: list[str] | None = None) -> int:
     if rest:  # overrides behind an option
         options.overrides += rest
     set_up_logging()
-    return exit_status(lambda: _do(options))
+    with ended_by_sigterm():
+        return exit_status(lambda: _do(options))
 
 
 def _do(options: argparse.Namespace) -> None:

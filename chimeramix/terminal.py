@@ -2,9 +2,11 @@
 
 import io
 import logging
+import signal
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from chimeramix.errors import EXPECTED, Interrupted, one_line, status_of
@@ -38,6 +40,17 @@ def exit_status(work: Callable[[], object]) -> int:
         print("interrupted", file=sys.stderr)
         return status_of(stop)
     return 0
+
+
+@contextmanager
+def ended_by_sigterm() -> Iterator[None]:
+    """While entered, SIGTERM ends the process like an error, so that temporary files are removed; what saves on SIGTERM
+    has a handler of its own meanwhile."""
+    before = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def counted(number: int, noun: str) -> str:

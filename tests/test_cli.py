@@ -1,5 +1,7 @@
 """The `chimeramix` command: exit status and one-line errors."""
 
+import os
+import signal
 from importlib.metadata import version
 from pathlib import Path
 
@@ -7,6 +9,7 @@ import pytest
 from PIL import Image
 
 from chimeramix.cli import main
+from chimeramix.files import made_beside
 
 
 def test_prepare_says_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:
@@ -84,3 +87,20 @@ def test_a_failed_download_is_a_failure_and_no_mistake(tmp_path: Path, capsys: p
     (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
     assert "can't be fetched" in line
     assert list(tmp_path.iterdir()) == []
+
+
+def test_sigterm_leaves_nothing_half_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when `kill` meets `chimeramix export`, which makes its folder beside the place where it will stand."""
+
+    def work(options: object) -> None:
+        with made_beside(tmp_path / "exported") as folder:
+            folder.mkdir()
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr("chimeramix.cli._do", work)
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit) as stop:
+        main(["report", str(tmp_path)])
+    assert stop.value.code == 128 + signal.SIGTERM
+    assert list(tmp_path.iterdir()) == []
+    assert signal.getsignal(signal.SIGTERM) is before
