@@ -91,9 +91,10 @@ def test_smaller_batches(option: str, count: int) -> None:
         assert targets.shape == (count, 10)
 
 
-@pytest.mark.parametrize("option", [name for name in options("mixer") if name not in ("none", "chimera_miamix")])
+@pytest.mark.parametrize("option", [name for name in options("mixer") if name != "none"])
 def test_a_probability_of_0_is_plain_training(option: str) -> None:
-    mixer, batch = made(option, 0, "mixer.probability=0")
+    keys = [f"mixer.mixers.{name}" for name in option.split("_")] if "_" in option else ["mixer"]
+    mixer, batch = made(option, 0, *(f"{key}.probability=0" for key in keys))
     for _ in range(3):
         images, targets = mixer.mix(batch)
         assert torch.equal(images, batch.images)
