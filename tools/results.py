@@ -62,13 +62,15 @@ def take_in(runs: Path) -> int:
 
 def blocks_of(store: Store) -> dict[str, str]:
     """The tables of the pages, by name."""
-    tested = [result for result in summarise(store) if result.part == "test"]
-    held_out = [result for result in summarise(store) if result.part == "validation"]
+    results = summarise(store)
+    tested = [result for result in results if result.part == "test"]
+    held_out = [result for result in results if result.part == "validation"]
     first = [result for result in tested if result.method in FIRST_SCREEN]
+    beside = compare_all(tested, REFERENCE)
     found = {
         "first": results_tables(first, "accuracy"),
-        "table": [against_table(each, "accuracy") for each in compare_all(tested, REFERENCE)],
-        "claims": [_claims(each) for each in compare_all(tested, REFERENCE)],
+        "table": [against_table(each, "accuracy") for each in beside],
+        "claims": [_claims(each) for each in beside],
         "effort": effort_tables(tested, store.generators),
         "validation": results_tables(held_out, "accuracy"),
     }

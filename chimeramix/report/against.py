@@ -11,7 +11,7 @@ from chimeramix.errors import UserError
 from chimeramix.files import save_figure
 from chimeramix.report.paired import Comparison, paired
 from chimeramix.report.plots import plot_name
-from chimeramix.report.results import Result
+from chimeramix.report.results import Result, called, unknown_method, with_model
 from chimeramix.report.store import epochs_of
 from chimeramix.report.tables import (
     ABSENT,
@@ -72,30 +72,18 @@ def compare_all(results: list[Result], reference: str) -> list[Against]:
         groups[result.dataset, result.part].append(result)
     found, known = [], False
     for (dataset, part), group in groups.items():
-        named = {(each.method, each.model) for each in group if reference in (each.method, with_model(each))}
-        if len(named) > 1:
-            method, model = min(named)
-            raise UserError(
-                f"--against: {reference!r} is in the tables of several models, "
-                f"{', '.join(sorted(model for _, model in named))}; write '{method}, {model}'"
-            )
+        named = called(group, reference, "--against")
         known |= bool(named)
-        each = _against(dataset, part, *named.pop(), group) if named else None
+        each = _against(dataset, part, named[0].method, named[0].model, group) if named else None
         if each is not None and each.comparisons:
             found.append(each)
         else:
             log.warning("left out: %s (%s), where nothing can be compared with %s", dataset, part, reference)
     if not known:
-        names = "; ".join(sorted({result.method for result in results}))
-        raise UserError(f"--against: {reference!r} is not in the table; its methods are: {names}")
+        raise unknown_method(results, reference, "--against")
     if not found:
         raise UserError(f"--against: no other method was trained on a split of {reference!r}")
     return found
-
-
-def with_model(result: Result) -> str:
-    """A method's name where those of several models stand together."""
-    return f"{result.method}, {result.model}"
 
 
 def _against(dataset: str, part: str, reference: str, model: str, group: Iterable[Result]) -> Against:

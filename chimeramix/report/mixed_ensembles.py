@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from chimeramix.errors import UserError
-from chimeramix.report.against import with_model
 from chimeramix.report.ensembles import scores_of
 from chimeramix.report.paired import dependent, half_width
 from chimeramix.report.predicted import Reader
-from chimeramix.report.results import Result
+from chimeramix.report.results import Result, called, unknown_method
 from chimeramix.report.tables import DEPENDENT, difference_cells, legends, mean_and_std
 from chimeramix.runs.spec import size_name, size_order
 from chimeramix.terminal import Table, Text
@@ -40,16 +39,15 @@ def mixed_ensemble_tables(
     members: dict[tuple[str, str], list[Result]] = defaultdict(list)
     shared = False
     for dataset, part, size in sorted(groups, key=lambda key: (*key[:2], size_order(key[2]))):
-        found = [_named(groups[dataset, part, size], name) for name in dict.fromkeys(methods)]
-        chosen = [each for each in found if each is not None]
-        if len(chosen) == len(found):
+        found = [called(groups[dataset, part, size], name, OPTION) for name in dict.fromkeys(methods)]
+        if all(found):
+            chosen = [each for (each,) in found]
             rows[dataset, part] += _rows(chosen, metric, reader)
             members[dataset, part] += chosen
             shared |= dependent(size, set.intersection(*(set(each.runs) for each in chosen)))
     for name in methods:
-        if all(_named(group, name) is None for group in groups.values()):
-            known = "; ".join(sorted({result.method for result in results}))
-            raise UserError(f"{OPTION}: {name!r} is not in the table; its methods are: {known}")
+        if not any(called(group, name, OPTION) for group in groups.values()):
+            raise unknown_method(results, name, OPTION)
     tables = [
         Table(
             title=f"{dataset}: ensemble of {', '.join(dict.fromkeys(methods))}, {part} {metric.replace('_', ' ')} in %",
@@ -65,14 +63,6 @@ def mixed_ensemble_tables(
     if not tables:
         raise reader.nothing("no seed and split was used by all of these methods")
     return reader.noted(tables)
-
-
-def _named(group: Sequence[Result], name: str) -> Result | None:
-    """The result of that name. Raises `UserError` where there are several."""
-    found = [result for result in group if name in (result.method, with_model(result))]
-    if len(found) > 1:
-        raise UserError(f"{OPTION}: several models have {name!r}; write '{with_model(found[0])}'")
-    return found[0] if found else None
 
 
 def _rows(members: Sequence[Result], metric: str, reader: Reader) -> list[list[Text]]:

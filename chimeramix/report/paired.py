@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from chimeramix.errors import UserError
-from chimeramix.report.results import Result
+from chimeramix.report.results import Result, unknown_method
 from chimeramix.report.store import Draw
 
 
@@ -36,10 +36,9 @@ def compare(results: list[Result], first: str, second: str) -> list[Comparison]:
     Raises:
         UserError: for a name that is not in the table, and where no split was used by both.
     """
-    names = sorted({result.method for result in results})
     for name in (first, second):
-        if name not in names:
-            raise UserError(f"--compare: {name!r} is not in the table; its methods are: {'; '.join(names)}")
+        if all(result.method != name for result in results):
+            raise unknown_method(results, name, "--compare")
     found = {
         (result.dataset, result.model, result.held_out, result.samples_per_class, result.method): result
         for result in results

@@ -2,6 +2,7 @@
 
 import statistics
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -110,6 +111,30 @@ def _one_per_size(runs: list[FinishedRun]) -> bool:
     for run in runs:
         by_size[run.samples_per_class].add(run.settings)
     return all(len(variants) == 1 for variants in by_size.values())
+
+
+def with_model(result: Result) -> str:
+    """A method's name where those of several models stand together."""
+    return f"{result.method}, {result.model}"
+
+
+def called(results: Iterable[Result], name: str, option: str) -> list[Result]:
+    """The results of a method, which is named as in the table, with `, MODEL` behind it where several models have it.
+
+    Raises:
+        UserError: where several models have that name, in the words of the command's option.
+    """
+    found = [result for result in results if name in (result.method, with_model(result))]
+    names = sorted({with_model(result) for result in found})
+    if len(names) > 1:
+        raise UserError(f"{option}: several models have {name!r}; write {' or '.join(map(repr, names))}")
+    return found
+
+
+def unknown_method(results: Iterable[Result], name: str, option: str) -> UserError:
+    """The error to raise for a name that is not in the table."""
+    names = "; ".join(sorted({result.method for result in results}))
+    return UserError(f"{option}: {name!r} is not in the table; its methods are: {names}")
 
 
 def by_table(results: list[Result]) -> dict[tuple[str, str, str], list[Result]]:
