@@ -210,7 +210,8 @@ def check_overrides(tree: Tree, overrides: list[Override]) -> None:
             raise UserError(f"+{after} must come before +{before} on the command line: the later one replaces values")
     for override, key in zip(overrides, keys, strict=True):
         word = str(override.input_line)
-        if tree.role == "generator" and key.split(".")[0] in CLASSIFIER_RECIPE:
+        part = str(override.package or key).split(".")[0]  # of schedule@generator.schedule=cosine, generator
+        if tree.role == "generator" and part in CLASSIFIER_RECIPE:
             raise UserError(f"{key} belongs to the classifier; the generator's key is generator.{key}")
         options = options_of(key, tree.folders)
         if not options or override.is_delete():

@@ -327,6 +327,16 @@ def test_own_data_set_recipe_and_schedule_beside_the_shipped_ones(tmp_path):
     assert some.schedule == {"_target_": "chimeramix.training.MultiStep", "milestones": [0.5], "factor": 0.1}
 
 
+@pytest.mark.parametrize("role", ["generator", "classifier"])
+@pytest.mark.parametrize("experiment", ["chimeramix_grid", "glico", "supermix"])
+def test_the_generator_has_a_schedule_of_its_own(role, experiment):
+    words = ["+dataset=cifair10", f"+experiment={experiment}", "schedule@generator.schedule=constant"]
+    config = compose_settings(role, words).config
+    assert config.generator["schedule"] == {"_target_": "chimeramix.training.Constant"}
+    if role == "classifier":
+        assert config.schedule == {"_target_": "chimeramix.training.Cosine"}
+
+
 def test_a_warm_up_goes_around_any_schedule():
     words = ["+dataset=cifair10", "schedule=warm_up", "schedule.share=0.1"]
     schedule = build.part(compose_settings("classifier", words).config, "schedule")
