@@ -37,7 +37,7 @@ def test_generators_have_the_same_effort(method: str) -> None:
     config = compose_settings("generator", ["+dataset=cifair10", f"+experiment=small/{method}"]).config
     assert config.generator is not None
     values = [config.generator[key] for key in ("epochs", "epoch_labels_per_class", "batch_size", "features")]
-    assert (*values, config.generator["image_size"]) == (12, 500, 32, 32, 32)
+    assert (*values, config.generator["image_size"]) == (12, 500, 8, 32, 32)  # 7,500 steps
 
 
 def test_any_experiment_goes_on_the_track() -> None:
