@@ -10,7 +10,6 @@ import re
 import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from itertools import pairwise
 from typing import Any, NoReturn
 
 from hydra import compose, version
@@ -43,8 +42,8 @@ from chimeramix.config.checks import (
     resolve_stages,
     take_generator_seed,
 )
-from chimeramix.config.hydra_keys import check_hydra_key
-from chimeramix.config.messages import CompositionError, in_short, options_of, quoted
+from chimeramix.config.messages import CompositionError, options_of, quoted
+from chimeramix.config.overrides import check_overrides
 from chimeramix.config.own_code import make_importable
 from chimeramix.config.place import CONFIG_DIR, entry_command
 from chimeramix.config.schema import ADDED_GROUPS, CLASSIFIER_RECIPE, GROUPS, OPTIONAL_GROUPS, Config
@@ -194,36 +193,6 @@ def _paths(node: DictConfig, prefix: str = "") -> Iterator[str]:
             yield prefix + str(key)
             if isinstance(value, DictConfig) and not value._is_none() and not value._is_missing():
                 yield from _paths(value, f"{prefix}{key!s}.")
-
-
-def check_overrides(tree: Tree, overrides: list[Override]) -> None:
-    """Raises `UserError` for what is wrong with a command line whatever the configuration files hold."""
-    keys = [str(override.key_or_group) for override in overrides]
-    for override, key in zip(overrides, keys, strict=True):
-        check_hydra_key(key, str(override.input_line))
-    for group in ADDED_GROUPS:
-        if keys.count(group) > 1:
-            raise UserError(f"+{group} is given more than once: choose one, or sweep with +{group}=A,B --multirun")
-    given = [key for key in keys if key in ADDED_GROUPS]
-    for before, after in pairwise(given):
-        if ADDED_GROUPS.index(before) > ADDED_GROUPS.index(after):
-            raise UserError(f"+{after} must come before +{before} on the command line: the later one replaces values")
-    for override, key in zip(overrides, keys, strict=True):
-        word = str(override.input_line)
-        part = str(override.package or key).split(".")[0]  # of schedule@generator.schedule=cosine, generator
-        if tree.role == "generator" and part in CLASSIFIER_RECIPE:
-            raise UserError(f"{key} belongs to the classifier; the generator's key is generator.{key}")
-        options = options_of(key, tree.folders)
-        if not options or override.is_delete():
-            continue
-        if override.is_sweep_override():
-            raise UserError(f"{word}: several options are a sweep: add --multirun")
-        if not isinstance(override.value(), str):
-            raise UserError(f"{word}: choose an option by its name: {in_short(options)}")
-        if key in ADDED_GROUPS and not override.is_add():
-            raise UserError(f"{word}: write +{word}, with a plus")
-        if key not in ADDED_GROUPS and override.is_add():
-            raise UserError(f"{word}: write {word.lstrip('+')}, without the plus")
 
 
 def settings_from(tree: Tree, config: DictConfig, choices: dict[str, Any], overrides: list[str]) -> Settings:

@@ -20,7 +20,6 @@ from omegaconf.errors import OmegaConfBaseException
 
 from chimeramix.config.compose import (
     apply_overrides,
-    check_overrides,
     compose_tree,
     compose_with_hydra,
     hydra_ready,
@@ -28,6 +27,7 @@ from chimeramix.config.compose import (
     settings_from,
 )
 from chimeramix.config.messages import options_of
+from chimeramix.config.overrides import check_overrides
 from chimeramix.config.place import entry_point
 from chimeramix.config.settings import Settings
 from chimeramix.config.tree import Tree
