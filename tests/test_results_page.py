@@ -9,7 +9,7 @@ from chimeramix.report.store import read_store
 from tests.report.store import add_run
 from tools import results
 
-BLOCKS = {"results.md": ["table", "validation", "claims", "effort"], "README.md": ["first", "table"]}
+BLOCKS = {"results.md": ["table", "generators", "validation", "claims", "effort"], "README.md": ["first", "table"]}
 
 
 @pytest.mark.parametrize("page", results.PAGES, ids=lambda page: str(page.name))

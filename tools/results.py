@@ -8,8 +8,10 @@ With folders of runs, the records of the finished ones among them are taken in b
 import json
 import re
 import sys
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import fmean
 
 from chimeramix.files import read_json_lines
 from chimeramix.report.against import Against, against_table, compare_all, draw_against
@@ -73,6 +75,7 @@ def blocks_of(store: Store) -> dict[str, str]:
         "claims": [_claims(each) for each in beside],
         "effort": effort_tables(tested, store.generators),
         "validation": results_tables(held_out, "accuracy"),
+        "generators": [_generators(store)],
     }
     return {name: "\n".join(map(markdown, tables)) for name, tables in found.items()}
 
@@ -97,6 +100,38 @@ def _claims(against: Against) -> Table:
         header=["method", "per class", "in the paper", "here", "95 % interval", "splits"],
         rows=rows,
         caption="in the paper: ChimeraMix, Tables 1, 3 and 4, ciFAIR-10, WRN-16-8, 100,000 steps",
+    )
+
+
+def _generators(store: Store) -> Table:
+    """What ChimeraMix generators reach on their labelled images in the last epoch, 50 a class."""
+    runs = defaultdict(list)
+    for folder in store.generators.values():
+        record = read_record(folder)
+        if record is None or (record.result["method"], record.result["max_labels_per_class"]) != ("ChimeraMix+Seg", 50):
+            continue
+        generator = record.spec["generator"]
+        schedule = generator["schedule"]["_target_"].rpartition(".")[2]
+        keys = ("image_size", "features", "batch_size", "decoder_blocks")
+        settings = (*(generator[key] for key in keys), generator["discriminator"]["features"], schedule)
+        runs[(*settings, generator["optimizer"]["lr"], record.result["steps"])].append(
+            read_json_lines(folder / "metrics.jsonl")[-1]
+        )
+    losses = ("reconstruction", "perceptual", "adversarial", "discriminator")
+    rows = [
+        [str(value).lower() for value in settings]
+        + [f"{fmean(last[loss] for last in found):.3g}" for loss in losses]
+        + [str(len(found))]
+        for settings, found in sorted(runs.items(), key=lambda item: -fmean(last["reconstruction"] for last in item[1]))
+    ]
+    what = ["size", "features", "batch", "decoder blocks", "D's features", "schedule", "lr", "steps"]
+    return Table(
+        title="Generators of ChimeraMix+Seg, 50 images a class: losses of the last epoch",
+        header=[*what, *losses, "splits"],
+        rows=[[Text(cell) for cell in row] for row in rows],
+        caption="unweighted, means over the splits; reconstruction: mean squared error in [-1, 1], summed over the two "
+        "images; adversarial and discriminator: 1 and 0 where the discriminator always wins, 0.25 and 0.5 where it "
+        "can't tell",
     )
 
 
