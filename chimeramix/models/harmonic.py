@@ -174,16 +174,22 @@ class HarmonicScattering(ParametricScattering):
     Its first convolution sees coefficients, not images, and becomes an ordinary harmonic one with all filters.
 
     Args:
-        num_classes, scales, orientations, learnable: see `ParametricScattering`.
-        levels: see `HarmonicWideResNet`; a list has two values, for the blocks of 256 and of 512 channels.
+        num_classes, scales, orientations, learnable, channels: see `ParametricScattering`.
+        levels: see `HarmonicWideResNet`; a list has two values, for the first four blocks and the last four.
 
     Raises:
         ValueError: for values out of range.
     """
 
     def __init__(
-        self, num_classes: int, scales: int = 2, orientations: int = 8, learnable: bool = True, levels: Levels = None
+        self,
+        num_classes: int,
+        scales: int = 2,
+        orientations: int = 8,
+        learnable: bool = True,
+        levels: Levels = None,
+        channels: int = 128,
     ) -> None:
-        super().__init__(num_classes, scales, orientations, learnable)
+        super().__init__(num_classes, scales, orientations, learnable, channels)
         make_harmonic([self.network[2]], None)
         make_harmonic([self.network[5:9], self.network[9:13]], levels)
