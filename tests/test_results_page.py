@@ -1,5 +1,6 @@
 """`python -m tools.results`: the committed records, and the tables that stand in the pages."""
 
+import json
 import re
 from pathlib import Path
 
@@ -9,15 +10,18 @@ from chimeramix.report.store import read_store
 from tests.report.store import add_run
 from tools import results
 
-BLOCKS = {"results.md": ["table", "generators", "validation", "claims", "effort"], "README.md": ["first", "table"]}
+BLOCKS = {
+    "results.md": ["table", "claims", "effort", "steps", "searches", "generators", "earlier"],
+    "README.md": ["first", "table"],
+}
 
 
 @pytest.mark.parametrize("page", results.PAGES, ids=lambda page: str(page.name))
 def test_the_pages_show_what_the_records_say(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
-    blocks = results.blocks_of(read_store(results.RECORDS))
+    blocks = results.blocks_of(results.RECORDS)
     assert results.with_tables(text, blocks) == text, "stale: run make results"
-    assert [name for name in BLOCKS[page.name] if blocks[name] in text] == BLOCKS[page.name]
+    assert [name for name in blocks if blocks[name] in text] == BLOCKS[page.name]
 
 
 def test_records_name_no_place_of_a_machine() -> None:
@@ -27,14 +31,23 @@ def test_records_name_no_place_of_a_machine() -> None:
         assert not re.search(r"(?<![\w.])/\w", path.read_text(encoding="utf-8")), path
 
 
-def test_only_finished_runs_are_taken_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_finished_runs_are_taken_in(tmp_path: Path) -> None:
     runs = tmp_path / "runs"
     finished = add_run(runs, "MixUp", metrics=[{"epoch": 1, "step": 10, "loss": 2.0}])
     (finished / "classifier.safetensors").write_bytes(b"weights")
     (add_run(runs, "Baseline") / "result.json").unlink()
-    monkeypatch.setattr(results, "RECORDS", tmp_path / "records")
 
-    assert results.take_in(runs) == 1
+    assert results.take_in(runs, tmp_path / "records") == 1
     (taken,) = (tmp_path / "records" / "classifier").iterdir()
     assert sorted(path.name for path in taken.iterdir()) == ["metrics.jsonl", "result.json", "spec.json"]
     assert [run.name for run in read_store(tmp_path / "records").runs] == ["MixUp"]
+
+
+def test_searches_are_taken_in_without_their_command(tmp_path: Path) -> None:
+    for name, trials in (("some", [{"score": 0.5}]), ("none", [])):
+        (tmp_path / "tuning" / name).mkdir(parents=True)
+        study = {"command": "chimeramix tune dataset.root=/somewhere", "trials": trials}
+        (tmp_path / "tuning" / name / "tuning.json").write_text(json.dumps(study))
+    assert results.take_in_searches(tmp_path, tmp_path / "searches") == 1
+    (taken,) = (tmp_path / "searches").iterdir()
+    assert (taken.name, json.loads(taken.read_text())) == ("some.json", {"trials": [{"score": 0.5}]})

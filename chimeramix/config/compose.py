@@ -161,7 +161,7 @@ def apply_overrides(config: DictConfig, overrides: list[Override]) -> None:
 def _hint(key: str, tree: Tree, overrides: list[str]) -> str:
     """What the user may have meant, out of the keys that there are with the chosen options."""
     groups = {path.name for path in CONFIG_DIR.iterdir() if path.is_dir()}
-    choices = [word for word in overrides if parse(word).key_or_group in groups]
+    choices = [word for word in overrides if parse(word).key_or_group in groups and not word.startswith(f"{key}=")]
     config = None
     without = [word for word in choices if not word.startswith(("+experiment=", "+track="))]
     for words in (choices, without, []):
@@ -169,7 +169,7 @@ def _hint(key: str, tree: Tree, overrides: list[str]) -> str:
         with suppress(HydraException, OmegaConfBaseException):
             config = compose(tree.root, words)
             break
-    head, *rest = key.split(".")
+    head, *rest = key.rpartition("@")[2].split(".")  # of schedule@generator.schedule, the place
     if head == "hydra" or config is None:  # Hydra has its own tree
         return ""
     if rest and head in ADDED_GROUPS and head not in config:

@@ -10,6 +10,8 @@ from chimeramix.config.schema import ADDED_GROUPS, CLASSIFIER_RECIPE
 from chimeramix.config.tree import Tree
 from chimeramix.errors import UserError
 
+OWN_SCHEDULE = "schedule@generator.schedule=NAME"
+
 
 def check_overrides(tree: Tree, overrides: list[Override]) -> None:
     """Raises `UserError` for the first wrong one."""
@@ -27,7 +29,12 @@ def check_overrides(tree: Tree, overrides: list[Override]) -> None:
         word = str(override.input_line)
         part = str(override.package or key).split(".")[0]  # of schedule@generator.schedule=cosine, generator
         if tree.role == "generator" and part in CLASSIFIER_RECIPE:
-            raise UserError(f"{key} belongs to the classifier; the generator's key is generator.{key}")
+            raise UserError(
+                f"{key} belongs to the classifier; the generator's "
+                + (f"is {OWN_SCHEDULE}" if key == "schedule" else f"key is generator.{key}")
+            )
+        if key in ("generator.schedule", "generator/schedule") and isinstance(override.value(), str):
+            raise UserError(f"{word}: an option of the generator's schedule is chosen with {OWN_SCHEDULE}")
         options = options_of(key, tree.folders)
         if not options or override.is_delete():
             continue

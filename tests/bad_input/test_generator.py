@@ -27,6 +27,13 @@ MISTAKES = {
     "coins": ((*GRID, "mask.mix_size=64"), "mix_size (64) must be at most the 8 positions"),
     "no coins": ((*GRID, "mask.mix_size=0"), "mix_size must be at least 1, got 0"),
     "split": ((*GRID, "generator.split=9"), "generator: split must be between 0 and blocks (4), got 9"),
+    "schedule": ((*GRID, "schedule=cosine"), "the generator's is schedule@generator.schedule=NAME"),
+    "schedule's key": ((*GRID, "generator.schedule=cosine"), "chosen with schedule@generator.schedule=NAME"),
+    "schedule's group": ((*GRID, "generator/schedule=cosine"), "chosen with schedule@generator.schedule=NAME"),
+    "schedule of nothing": (
+        (DIGITS, "+experiment=baseline", "schedule@generator.schedule=cosine"),
+        "there is no generator here",
+    ),
     "milestones": ((*GRID, "generator.schedule.milestones=[2]"), "generator.schedule: milestones must be shares"),
     "padding": ((*GRID, "generator.augment.padding=40"), "generator.augment: padding (40) must be smaller"),
     "segments": (
