@@ -31,8 +31,8 @@ def blocks_of(records: Path) -> dict[str, str]:
     """The tables by name, as Markdown.
 
     Args:
-        records: folder with `small` (the table's runs), `earlier_generator` (ChimeraMix+Seg with the generator that the
-            track had before), `generators` (trials of generators), `steps` (the choice of the number of steps) and
+        records: folder with `small` (the table's runs), `earlier` (methods that were tested with other
+            settings before), `generators` (trials of generators), `steps` (the choice of the number of steps) and
             `searches` (`tuning.json` of each search).
     """
     store = read_store(records / "small")
@@ -46,7 +46,7 @@ def blocks_of(records: Path) -> dict[str, str]:
         "steps": [_steps(summarise(read_store(records / "steps")))],
         "searches": [_searches(sorted((records / "searches").glob("*.json")))],
         "generators": [_generators(records)],
-        "earlier": [_earlier(tested, summarise(read_store(records / "earlier_generator")))],
+        "earlier": [_earlier(tested, summarise(read_store(records / "earlier")))],
     }
     return {name: "\n".join(map(markdown, tables)) for name, tables in found.items()}
 
@@ -143,7 +143,7 @@ def _searches(files: Iterable[Path]) -> Table:
 def _generators(records: Path) -> Table:
     """What the generators of ChimeraMix+Seg reach on their labelled images in the last epoch, 50 a class."""
     lines: dict[tuple[str, ...], list[dict[str, float]]] = defaultdict(list)
-    for name in ("small", "earlier_generator", "generators"):
+    for name in ("small", "earlier", "generators"):
         for run in find_runs(records / name / "generator"):
             record = read_record(run.path)
             if record is None or (record.result["method"], record.result["max_labels_per_class"]) != (SEG, 50):
@@ -177,8 +177,9 @@ def _generators(records: Path) -> Table:
 
 
 def _earlier(tested: Sequence[Result], before: Sequence[Result]) -> Table:
-    """Test accuracy of ChimeraMix+Seg with the track's generator and the one before, against the masks on pixels."""
-    chosen = [each for each in tested if each.name in (SEG, ABLATIONS[SEG])]
-    label = f"{SEG}, earlier generator"
-    (against,) = compare_all([*chosen, *(replace(each, variant=Label(label)) for each in before)], ABLATIONS[SEG])
+    """Methods that were tested with other settings before, with those and with the track's."""
+    names = {REFERENCE, *(each.name for each in before)}
+    chosen = [each for each in tested if each.name in names]
+    chosen += [replace(each, variant=Label(f"{each.name}, earlier settings")) for each in before]
+    (against,) = compare_all(chosen, REFERENCE)
     return against_table(against, "accuracy")
