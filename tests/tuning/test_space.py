@@ -76,7 +76,7 @@ def test_other_words_stay_where_they_are():
 )
 def test_drawn_values_lie_on_the_axis(word):
     axis = axis_of(word)
-    drawn = {values[axis.key] for values in ask([axis], [], 200, seed=0, maximise=True)}
+    drawn = {values[axis.key] for values in ask([axis], [], 100, seed=0, maximise=True)}
     if axis.kind == "choice":
         assert drawn == {"a", "b", "1"}
     elif axis.step is not None:
@@ -88,7 +88,7 @@ def test_drawn_values_lie_on_the_axis(word):
     else:
         assert all(axis.low <= value <= axis.high and float(f"{value:.4g}") == value for value in drawn)
         middle = math.sqrt(axis.low * axis.high)  # even on the log scale
-        assert 70 < sum(value < middle for value in drawn) < 130
+        assert 35 < sum(value < middle for value in drawn) < 65
 
 
 def test_values_on_the_axis():
