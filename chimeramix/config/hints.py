@@ -68,7 +68,8 @@ def name_of(hint: Any) -> str:
         count = f"{len(arguments)} " if origin is tuple and Ellipsis not in arguments else ""
         alternatives = name_of(arguments[0]).split(" or ")
         return f"a list of {count}{' and '.join(map(_plural, alternatives))}"
-    return getattr(hint, "__name__", str(hint))
+    name = getattr(hint, "__name__", str(hint))
+    return name if dict in (hint, origin) else f"a group with _target_ ({name})"
 
 
 def _plural(word: str) -> str:

@@ -30,6 +30,7 @@ MISTAKES = {
     "schedule": ((*GRID, "schedule=cosine"), "the generator's is schedule@generator.schedule=NAME"),
     "schedule's key": ((*GRID, "generator.schedule=cosine"), "chosen with schedule@generator.schedule=NAME"),
     "schedule's group": ((*GRID, "generator/schedule=cosine"), "chosen with schedule@generator.schedule=NAME"),
+    "optimizer's key": ((*GRID, "generator.optimizer=adamw"), "must be a group with _target_ (Callable)"),
     "schedule of nothing": (
         (DIGITS, "+experiment=baseline", "schedule@generator.schedule=cosine"),
         "there is no generator here",
