@@ -125,6 +125,3 @@ def test_classifiers_of_several_seeds_share_a_generator():
 def test_a_generators_seed_is_a_number(seed):
     with pytest.raises(UserError, match=f"generator.seed={seed}: must be a whole number"):
         compose_settings("generator", [*GRID, f"generator.seed={seed}"])
-
-
-# What `published=true` changes; beside it machine.precision, which is no part of an identity.

@@ -203,7 +203,7 @@ def test_mistakes_are_told_before_anything_is_written(
 def test_a_stopped_pool_saves_its_runs_and_the_same_command_goes_on(tmp_path: Path) -> None:
     """SIGTERM to the command: its runs save first, and end with the bits of runs that were not stopped."""
     pool = ["hydra/launcher=local", "sweep.pack=2", "machine.threads=1", "monitor.checkpoint_seconds=0.5"]
-    long = words(tmp_path / "stopped", *pool, epochs=20)
+    long = words(tmp_path / "stopped", *pool, epochs=40)
     command = [sys.executable, str(ROOT / "train_classifier.py"), *long, "--multirun"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=ROOT)
     limit = time.monotonic() + 120
@@ -218,7 +218,7 @@ def test_a_stopped_pool_saves_its_runs_and_the_same_command_goes_on(tmp_path: Pa
     for folder in folders(tmp_path / "stopped"):
         assert json.loads((folder / "status.json").read_text())["state"] == "interrupted"
     sweep(Tree("classifier"), long)
-    sweep(Tree("classifier"), words(tmp_path / "whole", "hydra/launcher=basic", "machine.threads=1", epochs=20))
+    sweep(Tree("classifier"), words(tmp_path / "whole", "hydra/launcher=basic", "machine.threads=1", epochs=40))
     for folder, expected in zip(folders(tmp_path / "stopped"), folders(tmp_path / "whole"), strict=True):
         assert_same_run(folder, expected)
 
