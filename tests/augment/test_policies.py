@@ -1,9 +1,8 @@
-"""AutoAugment and TrivialAugment against torchvision, pixel by pixel."""
+"""AutoAugment and TrivialAugment: what they draw, and whole policies against torchvision."""
 
 import itertools
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
 from typing import Literal
 
 import pytest
@@ -11,157 +10,25 @@ import torch
 from scipy.stats import chisquare
 from torch import Tensor
 from torchvision.transforms import v2
-from torchvision.transforms.v2 import functional as tv
 
 from chimeramix.augment.compose import Compose
 from chimeramix.augment.flip_crop import FlipCrop
-from chimeramix.augment.operations import OPERATIONS, apply_operations
+from chimeramix.augment.operations import OPERATIONS
 from chimeramix.augment.policies import POLICIES, AutoAugment, TrivialAugment
 from chimeramix.config.compose import compose_settings
 from chimeramix.runs import build
 from chimeramix.streams import RandomStream
+from tests.augment.by_torchvision import (
+    MOVING,
+    NAMES,
+    all_kinds_of_images,
+    assert_same_pixels,
+    decided,
+    torch_fuses,
+)
 
-NAMES = list(OPERATIONS)
-MOVING = ["ShearX", "ShearY", "TranslateX", "TranslateY", "Rotate"]
 Learned = Literal["cifar10", "imagenet"]
 ENUMS = {"cifar10": v2.AutoAugmentPolicy.CIFAR10, "imagenet": v2.AutoAugmentPolicy.IMAGENET}
-
-BY_TORCHVISION: dict[str, Callable[[Tensor, float], Tensor]] = {
-    "Identity": lambda image, m: image,
-    "ShearX": lambda image, m: tv.affine(image, 0, [0, 0], 1, [math.degrees(math.atan(m)), 0], center=[0, 0]),
-    "ShearY": lambda image, m: tv.affine(image, 0, [0, 0], 1, [0, math.degrees(math.atan(m))], center=[0, 0]),
-    "TranslateX": lambda image, m: tv.affine(image, 0, [int(m), 0], 1, [0, 0]),
-    "TranslateY": lambda image, m: tv.affine(image, 0, [0, int(m)], 1, [0, 0]),
-    "Rotate": tv.rotate,
-    "Brightness": lambda image, m: tv.adjust_brightness(image, 1 + m),
-    "Color": lambda image, m: tv.adjust_saturation(image, 1 + m),
-    "Contrast": lambda image, m: tv.adjust_contrast(image, 1 + m),
-    "Sharpness": lambda image, m: tv.adjust_sharpness(image, 1 + m),
-    "Posterize": lambda image, m: tv.posterize(image, int(m)),
-    "Solarize": lambda image, m: tv.solarize(image, 255 * m),
-    "AutoContrast": lambda image, m: tv.autocontrast(image),
-    "Equalize": lambda image, m: tv.equalize(image),
-    "Invert": lambda image, m: tv.invert(image),
-}
-
-
-def torch_fuses() -> bool:
-    """Whether this CPU's kernels round `a + alpha * b` once."""
-    a, b = torch.rand(2, 256, generator=torch.Generator().manual_seed(0))
-    once = (a.double() + torch.tensor(0.3).double() * b.double()).float()
-    return torch.equal(a.add(b, alpha=0.3), once)
-
-
-def assert_same_pixels(ours: Tensor, theirs: Tensor, where: Tensor | None = None) -> None:
-    """Equal `where` (everywhere, if not given); on a CPU without fused multiply-add, where torchvision's blends round
-    twice and then cut fractions off, equal up to 1."""
-    assert (ours.dtype, ours.shape) == (theirs.dtype, theirs.shape)
-    difference = (ours.int() - theirs.int()).abs()
-    if where is not None:
-        difference = difference * where
-    assert difference.max() <= (0 if torch_fuses() else 1)
-
-
-def decided(name: str, magnitude: float, size: int) -> Tensor:
-    """`[size, size]` bool: where rounding errors can't choose another source pixel.
-
-    The source position, here in float64 by the operation's definition, is away from the middle between two pixels.
-    Torchvision's positions are a matrix product in float32, and processors round that differently.
-    """
-    row, column = torch.meshgrid(*[torch.arange(size, dtype=torch.float64)] * 2, indexing="ij")
-    if name == "ShearX":
-        column = column + magnitude * (row + 0.5)
-    elif name == "ShearY":
-        row = row + magnitude * (column + 0.5)
-    elif name == "Rotate":
-        turn, middle = math.radians(magnitude), (size - 1) / 2
-        x, y = column - middle, row - middle
-        column = math.cos(turn) * x - math.sin(turn) * y + middle
-        row = math.sin(turn) * x + math.cos(turn) * y + middle
-    return ((column % 1 - 0.5).abs() > 1e-4) & ((row % 1 - 0.5).abs() > 1e-4)
-
-
-def all_kinds_of_images(size: int) -> Tensor:
-    """Smooth, noisy, of low contrast, grey, of two values, constant (0, 77 and 255)."""
-    generator = torch.Generator().manual_seed(0)
-    coarse = torch.rand(2, 3, 5, 5, generator=generator)
-    smooth = torch.nn.functional.interpolate(coarse, (size, size), mode="bicubic").clamp(0, 1) * 255
-    noise = torch.randint(256, (3, size, size), generator=generator)
-    low = torch.randint(100, 104, (3, size, size), generator=generator)
-    grey = noise[:1].expand(3, size, size)
-    two_values = torch.where(noise < 250, 3, 201)
-    constant = torch.tensor([0, 77, 255])[:, None, None].expand(3, size, size)
-    return torch.stack([*smooth, noise, low, grey, two_values, constant]).to(torch.uint8)
-
-
-def strengths(policy: TrivialAugment | AutoAugment, name: str, size: int) -> Iterator[tuple[int, int, float]]:
-    """Every level and sign of an operation, and the magnitude."""
-    magnitudes = policy.magnitudes(size)
-    for level, value in enumerate(magnitudes[name].tolist() if name in magnitudes else [0.0]):
-        for negative in range(1 + OPERATIONS[name].signed):
-            yield level, negative, -value if negative else value
-
-
-def check_every_strength(name: str, size: int, policy: TrivialAugment | AutoAugment) -> None:
-    """All levels and signs of one image are one batch: each sample has settings of its own."""
-    levels, signs, magnitudes = zip(*strengths(policy, name, size), strict=True)
-    code = torch.full((len(levels),), NAMES.index(name))
-    settings = policy._settings_of(size)[code, list(levels), list(signs)]
-    where = torch.stack([decided(name, magnitude, size) for magnitude in magnitudes])[:, None]
-    assert where.float().mean() > 0.95
-    for image in all_kinds_of_images(size):
-        ours, _ = apply_operations(image.expand(len(levels), -1, -1, -1), None, code, settings)
-        theirs = torch.stack([BY_TORCHVISION[name](image, magnitude) for magnitude in magnitudes])
-        assert_same_pixels(ours, theirs, where)
-
-
-@pytest.mark.parametrize("policy", [TrivialAugment(), AutoAugment("cifar10")], ids=["trivial", "auto"])
-@pytest.mark.parametrize("size", [32, 96])
-@pytest.mark.parametrize("name", NAMES)
-def test_every_operation_at_every_strength(name: str, size: int, policy: TrivialAugment | AutoAugment) -> None:
-    check_every_strength(name, size, policy)
-
-
-def rounds_once(a: Tensor, b: Tensor) -> Tensor:
-    """A matrix product whose additions are fused, as on most CPUs."""
-    total = a[..., :1] * b[..., :1, :]
-    for k in range(1, a.shape[-1]):
-        total = (total.double() + a[..., k : k + 1].double() * b[..., k : k + 1, :].double()).float()
-    return total
-
-
-def rounds_twice(a: Tensor, b: Tensor) -> Tensor:
-    """A matrix product whose products are rounded before they are added, as on some AMD CPUs."""
-    total = a[..., :1] * b[..., :1, :]
-    for k in range(1, a.shape[-1]):
-        total = total + a[..., k : k + 1] * b[..., k : k + 1, :]
-    return total
-
-
-def adds_backwards(a: Tensor, b: Tensor) -> Tensor:
-    return rounds_twice(a.flip(-1), b.flip(-2))
-
-
-@pytest.mark.parametrize("product", [rounds_once, rounds_twice, adds_backwards])
-@pytest.mark.parametrize("name", ["ShearX", "ShearY", "Rotate"])
-def test_on_every_processor(
-    name: str, product: Callable[[Tensor, Tensor], Tensor], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """However a processor rounds torchvision's grid, the comparison holds."""
-    monkeypatch.setattr(Tensor, "bmm", product)
-    check_every_strength(name, 96, TrivialAugment())
-    check_every_strength(name, 96, AutoAugment("cifar10"))
-
-
-@pytest.mark.parametrize("size", [1, 2, 3, 33])
-def test_odd_and_tiny_images(size: int) -> None:
-    policy = TrivialAugment()
-    image = all_kinds_of_images(size)[2]
-    for name in NAMES:
-        for level, negative, magnitude in itertools.islice(strengths(policy, name, size), 0, None, 7):
-            code = torch.tensor([NAMES.index(name)])
-            ours, _ = apply_operations(image[None], None, code, policy._settings_of(size)[code, level, negative])
-            assert_same_pixels(ours[0], BY_TORCHVISION[name](image, magnitude), decided(name, magnitude, size))
 
 
 @pytest.mark.parametrize("size", [32, 96])
@@ -285,45 +152,6 @@ def test_autoaugment_draws_as_its_table_says(name: Learned) -> None:
     assert chisquare([drawn[outcome] for outcome in possible], [expected[o] for o in possible]).pvalue > 0.01
     signs = torch.stack([first.negative, second.negative, first.negative ^ second.negative]).float().mean(1)
     assert torch.all((signs - 0.5).abs() < 0.01)
-
-
-@pytest.mark.parametrize("name", MOVING)
-def test_segments_move_with_the_pixels(name: str) -> None:
-    """Painted as images, segments go where torchvision moves pixels; beside the image its border goes on, as it does
-    in torchvision's image of a canvas on which the border pixels are repeated."""
-    size, margin = 32, 64
-    policy = TrivialAugment()
-    labels = torch.randint(1, 255, (size, size), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
-    painted = labels.expand(3, size, size)
-    canvas = tv.pad(painted, [margin] * 4, padding_mode="edge")
-    code = torch.tensor([NAMES.index(name)])
-    for level, negative, magnitude in strengths(policy, name, size):
-        settings = policy._settings_of(size)[code, level, negative]
-        image, moved = apply_operations(painted[None], labels[None].short(), code, settings)
-        assert moved is not None
-        assert moved.dtype == torch.int16
-        inside = image[0, 0] != 0
-        assert torch.equal(moved[0][inside], image[0, 0][inside].short())
-        if name.startswith("Shear"):  # about the upper left corner of the image, not of the canvas
-            angles = [math.degrees(math.atan(magnitude)), 0.0]
-            shear = angles if name == "ShearX" else angles[::-1]
-            wide = tv.affine(canvas, 0, [0, 0], 1, shear, center=[margin, margin])
-        else:
-            wide = BY_TORCHVISION[name](canvas, magnitude)
-        continued = tv.center_crop(wide, [size, size])[0].short()
-        where = decided(name, magnitude, size)
-        assert torch.equal(moved[0] * where, continued * where)
-
-
-def test_colour_operations_leave_segments_alone() -> None:
-    policy = TrivialAugment()
-    images = all_kinds_of_images(16)
-    segments = torch.randint(99, (len(images), 16, 16))
-    for name in set(NAMES) - set(MOVING):
-        code = torch.full((len(images),), NAMES.index(name))
-        _, moved = apply_operations(images, segments, code, policy._settings_of(16)[code, 9, 0])
-        assert moved is not None
-        assert torch.equal(moved, segments)
 
 
 @pytest.mark.parametrize("policy", [TrivialAugment(), AutoAugment("cifar10"), AutoAugment("imagenet")])
