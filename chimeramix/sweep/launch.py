@@ -3,6 +3,7 @@
 import contextlib
 import json
 import logging
+import math
 import sys
 import time
 from collections.abc import Iterator
@@ -20,7 +21,7 @@ from chimeramix.sweep.job import SlurmJob, attempt
 from chimeramix.sweep.plan import PlannedRun, count_states, states_of
 from chimeramix.sweep.pool import run_pool
 from chimeramix.sweep.task import read_job
-from chimeramix.terminal import counted
+from chimeramix.terminal import counted, time_text
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +48,7 @@ def on_this_machine(jobs: list[Job], at_once: int) -> None:
     """Some runs at the same time, each in a process of its own. Raises `Interrupted`."""
     tasks = [(job.file, number) for job in jobs for number in range(len(job.runs))]
     runs = [run for job in jobs for run in job.runs]
-    count = 0
+    count, started = 0, time.monotonic()
     with _bar(len(tasks)) as bar:
 
         def ended(position: int) -> None:
@@ -58,7 +59,10 @@ def on_this_machine(jobs: list[Job], at_once: int) -> None:
             if bar.disable:
                 state, status = read_state(folder)
                 paused = status is not None and status.paused
-                log.info("%d of %d: %s %s", count, len(runs), folder.name, "paused" if paused else state)
+                pace = (time.monotonic() - started) / math.ceil(count / at_once)  # seconds for `at_once` runs
+                left = pace * (len(runs) - count) / at_once
+                more = f", about {time_text(left)} left" if count < len(runs) else ""
+                log.info("%d of %d: %s %s%s", count, len(runs), folder.name, "paused" if paused else state, more)
 
         run_pool(tasks, at_once, ended)
 

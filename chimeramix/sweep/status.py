@@ -15,7 +15,7 @@ from chimeramix.runs.record import DamagedRecord, FoundRun, find_runs, read_reco
 from chimeramix.runs.spec import size_name, size_order
 from chimeramix.runs.state import DamagedStatus, RunStatus
 from chimeramix.sweep.plan import PlannedRun, count_states, queue_of, read_plans, states_of
-from chimeramix.terminal import Table, Text, counted, print_table
+from chimeramix.terminal import Table, Text, counted, print_table, time_text
 
 if TYPE_CHECKING:
     from chimeramix.config.sweep import Sweep
@@ -199,19 +199,15 @@ def _unfinished(runs: list[tuple[PlannedRun, str, RunStatus | None]]) -> Table:
             f"{known.step:,} of {known.steps:,}" if known.steps else "",
             "" if known.loss is None else f"{known.loss:.4f}",
             "" if known.accuracy is None else f"{100 * known.accuracy:.2f} %",
-            _time(known.seconds_left) if state == "running" else "",
+            _left(known.seconds_left) if state == "running" else "",
         ]
         rows.append([Text(text) for text in texts])
     caption = f"... and {len(runs) - _MOST_LISTED} more" if len(runs) > _MOST_LISTED else ""
     return Table("Unfinished", ["run", "reason", "state", "step", "loss", "accuracy", "left"], rows, caption, left=2)
 
 
-def _time(seconds: float | None) -> str:
-    if seconds is None:
-        return "?"
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+def _left(seconds: float | None) -> str:
+    return "?" if seconds is None else time_text(seconds)
 
 
 def _commands(rows: list[tuple[PlannedRun, State]], commands: dict[str, str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""How a local sweep shares the machine among runs at the same time."""
+"""How a local sweep shares the machine among runs at the same time, and what it tells meanwhile."""
 
 import os
 import sys
@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
-from chimeramix.sweep import pool
+from chimeramix.sweep import launch, pool
+from chimeramix.sweep.launch import Job
+from chimeramix.sweep.plan import PlannedRun
 
 Environments = list[dict[str, str]]
 
@@ -88,3 +90,27 @@ def test_a_number_of_threads_that_the_user_set_is_kept(
 ) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     assert [environment["OMP_NUM_THREADS"] for environment in run(2, 2)] == ["3", "3"]
+
+
+def test_the_log_says_how_much_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Five runs of 300 seconds each, two at a time."""
+    clock = iter([0, 300, 300, 600, 600, 900])
+
+    def run_pool(tasks: list[tuple[Path, int]], at_once: int, ended: Callable[[int], object]) -> None:
+        for position in range(len(tasks)):
+            ended(position)
+
+    monkeypatch.setattr(launch, "run_pool", run_pool)
+    monkeypatch.setattr(launch.time, "monotonic", lambda: next(clock))
+    caplog.set_level("INFO")
+    runs = [PlannedRun(tmp_path / f"run{number}", "classifier", {}, "") for number in range(5)]
+    launch.on_this_machine([Job(tmp_path / "0.json", runs)], 2)
+    assert caplog.messages == [
+        "1 of 5: run0 missing, about 10 min left",
+        "2 of 5: run1 missing, about 8 min left",
+        "3 of 5: run2 missing, about 5 min left",
+        "4 of 5: run3 missing, about 2 min left",
+        "5 of 5: run4 missing",
+    ]
