@@ -11,7 +11,7 @@ from tests.report.store import add_run
 from tools import results
 
 BLOCKS = {
-    "results.md": ["table", "claims", "effort", "steps", "searches", "generators", "earlier"],
+    "results.md": ["table", "claims", "effort", "steps", "searches", "generators", "glico", "earlier"],
     "README.md": ["first", "table"],
 }
 
@@ -41,6 +41,17 @@ def test_only_finished_runs_are_taken_in(tmp_path: Path) -> None:
     (taken,) = (tmp_path / "records" / "classifier").iterdir()
     assert sorted(path.name for path in taken.iterdir()) == ["metrics.jsonl", "result.json", "spec.json"]
     assert [run.name for run in read_store(tmp_path / "records").runs] == ["MixUp"]
+
+
+def test_predictions_are_taken_in_of_held_out_images(tmp_path: Path) -> None:
+    settings = {"validation": {"folds": None, "fold": None, "extra": 100, "seed": 0}}
+    runs = tmp_path / "runs"
+    for run in (add_run(runs, metrics=[]), add_run(runs, "MixUp", metrics=[], settings=settings)):
+        (run / "predictions.npz").write_bytes(b"logits")
+    assert results.take_in(runs, tmp_path / "records") == 2
+    (taken,) = (tmp_path / "records" / "classifier").glob("*/predictions.npz")
+    assert taken.read_bytes() == b"logits"
+    assert json.loads((taken.parent / "result.json").read_text())["method"] == "MixUp"
 
 
 def test_searches_are_taken_in_without_their_command(tmp_path: Path) -> None:

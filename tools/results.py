@@ -8,6 +8,7 @@ results/FOLDER before, and its searches into results/searches. A table stands be
 
 import json
 import re
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +18,7 @@ from chimeramix.report.against import compare_all, draw_against
 from chimeramix.report.plots import plots_folder
 from chimeramix.report.results import summarise
 from chimeramix.report.store import read_store
-from chimeramix.runs.record import find_runs, read_record
+from chimeramix.runs.record import evaluated_part, find_runs, read_record
 from tools.results_tables import REFERENCE, blocks_of
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -30,6 +31,7 @@ _BLOCK = re.compile(r"(<!-- results: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 def take_in(runs: Path, target: Path) -> int:
     """Copies the records of the finished runs of a folder: no weights, no pictures, and no paths of the machine.
+    Predictions come along of held-out images, which are few; ensembles are made of these.
 
     Returns:
         Their number.
@@ -49,6 +51,8 @@ def take_in(runs: Path, target: Path) -> int:
             ):
                 text = "".join(json.dumps(line) + "\n" for line in lines)
                 (folder / name).write_text(text, encoding="utf-8")
+            if role == "classifier" and evaluated_part(record.result) == "validation":
+                shutil.copyfile(run.path / "predictions.npz", folder / "predictions.npz")
             count += 1
     return count
 

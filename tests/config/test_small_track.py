@@ -40,6 +40,14 @@ def test_generators_have_the_same_effort(method: str) -> None:
     assert (*values, config.generator["image_size"]) == (12, 500, 8, 32, 32)  # 7,500 steps
 
 
+def test_glicos_generator_has_about_their_time() -> None:
+    config = compose_settings("generator", ["+dataset=cifair10", "+experiment=small/glico"]).config
+    assert config.generator is not None
+    values = [config.generator[key] for key in ("epochs", "epoch_labels_per_class", "batch_size")]
+    assert values == [57, 500, 32]  # 8,949 steps
+    assert config.generator["schedule"]["_target_"] == "chimeramix.training.Cosine"
+
+
 def test_any_experiment_goes_on_the_track() -> None:
     words = ["+dataset=cifair10", "+track=small", "+experiment=saliencymix"]
     config = compose_settings("classifier", words).config

@@ -1,0 +1,145 @@
+"""The tables of docs/results.md that say how the track was chosen."""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from statistics import fmean
+
+from chimeramix.files import read_json_lines
+from chimeramix.report.against import against_table, compare_all
+from chimeramix.report.labels import Label
+from chimeramix.report.paired import paired
+from chimeramix.report.results import Result
+from chimeramix.report.tables import ABSENT, difference_cells, mean_and_std, steps_of
+from chimeramix.runs.record import find_runs, read_record
+from chimeramix.terminal import Table, Text
+
+CHIMERA_LOSSES = {
+    "reconstruction": "mean squared error in [-1, 1] of both images together",
+    "perceptual": "Laplacian pyramids",
+    "adversarial": "1 where the discriminator always wins, 0.25 where it can't tell",
+    "discriminator": "0 where it always wins, 0.5 where it can't tell",
+}
+GLICO_LOSSES = {
+    "pixels": "mean absolute difference in [0, 1]",
+    "perceptual": "Laplacian pyramids",
+    "classifier": "cross entropy of the weak classifier on the decoded images",
+}
+
+
+def steps_table(results: Sequence[Result]) -> Table:
+    """A row for each number of steps, a column for each method."""
+    scores = {(steps_of(result)[0], result.name): mean_and_std(result.scores) for result in results}
+    methods = sorted({name for _, name in scores})
+    return Table(
+        title="Number of steps: validation accuracy in %, 50 per class",
+        header=["steps", *methods],
+        rows=[
+            [Text(f"{steps:,}"), *(Text(scores.get((steps, name), ABSENT)) for name in methods)]
+            for steps in sorted({steps for steps, _ in scores})
+        ],
+        caption=f"mean ± std over {len(results[0].runs)} splits, 1,000 images each",
+    )
+
+
+def searches_table(files: Iterable[Path]) -> Table:
+    """A row for each learning rate and weight decay, a column for each search."""
+    scores: dict[tuple[float, float], dict[str, float]] = defaultdict(dict)
+    best: dict[str, float] = {}
+    for file in files:
+        study = json.loads(file.read_text(encoding="utf-8"))
+        for trial in study["trials"]:
+            values = trial["values"]
+            place = values["optimizer.lr"], values["optimizer.weight_decay"]
+            scores[place][study["method"]] = 100 * trial["score"]
+        best[study["method"]] = 100 * study["trials"][study["best"]]["score"]
+    rows = [
+        [Text(f"{rate:g}"), Text(f"{decay:g}")]
+        + [Text(f"{found[name]:.1f}", found[name] == best[name]) if name in found else Text("") for name in best]
+        for (rate, decay), found in sorted(scores.items())
+    ]
+    return Table(
+        title="Searches: validation accuracy in %, 50 per class",
+        header=["learning rate", "weight decay", *best],
+        rows=rows,
+        caption="one run of 4,000 steps each, 1,000 images; bold: the best of its search; empty: not among its trials",
+    )
+
+
+def generators_table(records: Path, method: str, losses: Mapping[str, str]) -> Table:
+    """What the generators of a method reach on their labelled images in the last epoch, 50 a class.
+
+    Args:
+        losses: what each is, for the caption.
+    """
+    lines: dict[tuple[str, ...], list[dict[str, float]]] = defaultdict(list)
+    for name in ("small", "earlier", "generators"):
+        for run in find_runs(records / name / "generator"):
+            record = read_record(run.path)
+            if record is None or (record.result["method"], record.result["max_labels_per_class"]) != (method, 50):
+                continue
+            generator = record.spec["generator"]
+            settings = [
+                "left-over images" if name == "generators" else "the table's splits",
+                generator["image_size"],
+                generator.get("features", ABSENT),
+                generator["batch_size"],
+                generator["schedule"]["_target_"].rpartition(".")[2].lower(),
+                generator["optimizer"]["lr"],
+                f"{record.result['steps']:,}",
+            ]
+            lines[tuple(map(str, settings))].append(read_json_lines(run.path / "metrics.jsonl")[-1])
+    means = {place: [fmean(line[loss] for line in found) for loss in losses] for place, found in lines.items()}
+    order = sorted(means, key=lambda place: (*place[:2], -means[place][0]))
+    what = ["images", "image size", "features", "batch", "schedule", "learning rate", "steps"]
+    return Table(
+        title=f"Generators of {method}, 50 per class: losses of the last epoch",
+        header=[*what, *losses, "runs"],
+        rows=[
+            [*map(Text, place), *(Text(f"{loss:.3g}") for loss in means[place]), Text(str(len(lines[place])))]
+            for place in order
+        ],
+        caption="on the labelled images, unweighted, means over the runs; "
+        + "; ".join(f"{name}: {text}" for name, text in losses.items()),
+    )
+
+
+def combinations_table(results: Sequence[Result], reference: str) -> Table:
+    """A row for each combination of methods, by the averaged weights and views that its runs measured beside the plain
+    ones; the differences are of all of these together."""
+    found = {_plainly(result): result for result in results}
+    kinds = list(next(iter(results[0].runs.values())).record["variants"])
+    rows = []
+    for name, result in sorted(found.items(), key=lambda item: item[1].mean):
+        variants = [run.record["variants"] for run in result.runs.values()]
+        cells = [mean_and_std([100 * each[kind]["accuracy"] for each in variants]) for kind in kinds]
+        comparison = paired(result, found[reference]) if name != reference else None
+        beside = (
+            [Text("")] * 2 if comparison is None else difference_cells(comparison.difference, comparison.half_width)
+        )
+        rows.append([Text(name), *map(Text, cells), *beside])
+    first = next(iter(results[0].runs.values()))
+    return Table(
+        title="Combinations: validation accuracy in %, 50 per class",
+        header=["method", *kinds, "difference", "95 % interval"],
+        rows=rows,
+        caption=f"mean ± std over {len(results[0].runs)} splits, 1,000 images each; the result is {first.variant[3:]}, "
+        f"and the differences are of it, to {reference} over the same splits, with Student's t intervals; bold: it "
+        "excludes 0",
+    )
+
+
+def _plainly(result: Result) -> str:
+    """A method's name without its weights and views."""
+    return result.method.replace(next(iter(result.runs.values())).variant, "", 1)
+
+
+def earlier_table(tested: Sequence[Result], before: Sequence[Result], reference: str) -> Table:
+    """Methods that were tested with other settings before, with those and with the track's."""
+    names = {reference, *(each.name for each in before)}
+    chosen = [each for each in tested if each.name in names]
+    chosen += [replace(each, variant=Label(f"{each.name}, earlier settings")) for each in before]
+    (against,) = compare_all(chosen, reference)
+    return against_table(against, "accuracy")
