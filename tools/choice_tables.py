@@ -64,7 +64,7 @@ def searches_table(files: Iterable[Path]) -> Table:
         title="Searches: validation accuracy in %, 50 per class",
         header=["learning rate", "weight decay", *best],
         rows=rows,
-        caption="one run of 4,000 steps each, 1,000 images; bold: the best of its search; empty: not among its trials",
+        caption="one run of 4,000 steps each, 1,000 images; bold: the best of its search",
     )
 
 
@@ -74,7 +74,7 @@ def generators_table(records: Path, method: str, losses: Mapping[str, str]) -> T
     Args:
         losses: what each is, for the caption.
     """
-    lines: dict[tuple[str, ...], list[dict[str, float]]] = defaultdict(list)
+    lines: dict[tuple[str, ...], list[list[float]]] = defaultdict(list)
     for name in ("small", "earlier", "generators"):
         for run in find_runs(records / name / "generator"):
             record = read_record(run.path)
@@ -83,23 +83,29 @@ def generators_table(records: Path, method: str, losses: Mapping[str, str]) -> T
             generator = record.spec["generator"]
             settings = [
                 "left-over images" if name == "generators" else "the table's splits",
-                generator["image_size"],
-                generator.get("features", ABSENT),
+                *([generator["image_size"], generator["features"]] if "features" in generator else []),
                 generator["batch_size"],
                 generator["schedule"]["_target_"].rpartition(".")[2].lower(),
                 generator["optimizer"]["lr"],
                 f"{record.result['steps']:,}",
             ]
-            lines[tuple(map(str, settings))].append(read_json_lines(run.path / "metrics.jsonl")[-1])
-    means = {place: [fmean(line[loss] for line in found) for loss in losses] for place, found in lines.items()}
-    order = sorted(means, key=lambda place: (*place[:2], -means[place][0]))
-    what = ["images", "image size", "features", "batch", "schedule", "learning rate", "steps"]
+            last = read_json_lines(run.path / "metrics.jsonl")[-1]
+            lines[tuple(map(str, settings))].append([record.result["seconds"], *(last[loss] for loss in losses)])
+    means = {place: [fmean(values) for values in zip(*found, strict=True)] for place, found in lines.items()}
+    what = ["batch", "schedule", "learning rate", "steps", "seconds"]
+    if len(next(iter(means))) > len(what):
+        what = ["image size", "features", *what]
     return Table(
         title=f"Generators of {method}, 50 per class: losses of the last epoch",
-        header=[*what, *losses, "runs"],
+        header=["images", *what, *losses, "runs"],
         rows=[
-            [*map(Text, place), *(Text(f"{loss:.3g}") for loss in means[place]), Text(str(len(lines[place])))]
-            for place in order
+            [
+                *map(Text, place),
+                Text(f"{means[place][0]:,.0f}"),
+                *(Text(f"{loss:.3g}") for loss in means[place][1:]),
+                Text(str(len(lines[place]))),
+            ]
+            for place in sorted(means, key=lambda place: (place[0], -means[place][1]))
         ],
         caption="on the labelled images, unweighted, means over the runs; "
         + "; ".join(f"{name}: {text}" for name, text in losses.items()),

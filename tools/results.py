@@ -31,7 +31,7 @@ _BLOCK = re.compile(r"(<!-- results: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 def take_in(runs: Path, target: Path) -> int:
     """Copies the records of the finished runs of a folder: no weights, no pictures, and no paths of the machine.
-    Predictions come along of held-out images, which are few; ensembles are made of these.
+    Of runs on held-out images the predictions come along, which are small: `chimeramix report --ensemble` reads them.
 
     Returns:
         Their number.

@@ -25,6 +25,13 @@ from tools.choice_tables import (
 REFERENCE, SEG = "Baseline", "ChimeraMix+Seg"
 PAPER = ("cifair10", "wideresnet_16_8")  # what the paper's figures are of
 FIRST_SCREEN = (REFERENCE, "MixUp", "ChimeraMix+Grid", SEG)
+PAIRS = (
+    (SEG, "SegMix (pixels)"),
+    (SEG, "MixUp"),
+    (SEG, "AGMix"),
+    ("SegMix (pixels)", "MixUp"),
+    ("SegMix (pixels)", "GridMix (pixels)"),
+)
 ABLATIONS = {"ChimeraMix+Grid": "GridMix (pixels)", SEG: "SegMix (pixels)"}  # the same masks on pixels
 
 
@@ -42,6 +49,7 @@ def blocks_of(records: Path) -> dict[str, str]:
     found = {
         "first": results_tables(list(_complete(tested)), "accuracy"),
         "table": [against_table(each, "accuracy") for each in beside],
+        "pairs": [_pairs(each) for each in beside],
         "claims": [_claims(each) for each in beside],
         "effort": effort_tables(tested, store.generators),
         "steps": [steps_table(summarise(read_store(records / "steps")))],
@@ -59,6 +67,25 @@ def _complete(tested: Sequence[Result]) -> Iterable[Result]:
     for result in tested:
         if result.method in FIRST_SCREEN and len(result.runs) == splits.get(result.samples_per_class):
             yield result
+
+
+def _pairs(against: Against) -> Table:
+    """Differences between methods that stand beside each other in the table."""
+    rows = []
+    for names in PAIRS:
+        for size in against.sizes:
+            first, second = (against.results.get((name, size)) for name in names)
+            comparison = paired(first, second) if first is not None and second is not None else None
+            if comparison is not None:
+                cells = difference_cells(comparison.difference, comparison.half_width)
+                rows.append([*map(Text, names), Text(size_name(size)), *cells, Text(str(comparison.pairs))])
+    return Table(
+        title="Between methods, in percentage points",
+        header=["method", "less", "per class", "difference", "95 % interval", "splits"],
+        rows=rows,
+        caption="means over the splits that both have, with Student's t intervals; bold: it excludes 0",
+        left=2,
+    )
 
 
 def _claims(against: Against) -> Table:
@@ -81,7 +108,7 @@ def _claims(against: Against) -> Table:
         header=["method", "less", "per class", "in the paper", "here", "95 % interval", "splits"],
         rows=rows,
         caption="in the paper: ChimeraMix, Tables 1, 3 and 4, ciFAIR-10, WRN-16-8, 100,000 steps; it has no CutMix, "
-        "FMix, GridMix, AGMix and MiAMix",
+        "FMix, GridMix, AGMix or MiAMix",
         left=2,
     )
 

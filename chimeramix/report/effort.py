@@ -38,9 +38,10 @@ def effort_tables(results: list[Result], generators: Mapping[str | None, Path]) 
                     *("seconds in all", "PFLOP in all", "device"),
                 ],
                 rows=rows,
-                caption=f"means over runs, a generator counted with each run that uses it; PFLOP: 10^15 floating-point "
-                "operations of the networks in forward and backward passes, as counted by PyTorch (convolutions and "
-                f"matrix products); {ABSENT}: none, or not known",
+                caption="means over runs, a generator counted with each run that uses it; PFLOP: 10^15 floating-point "
+                "operations of the trained networks in forward and backward passes, as counted by PyTorch "
+                "(convolutions and matrix products; not those of a generator that composes images); "
+                f"{ABSENT}: none, or not known",
                 notes=[
                     *_tuned(group),
                     *legends(group),

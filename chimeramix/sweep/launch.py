@@ -48,20 +48,22 @@ def on_this_machine(jobs: list[Job], at_once: int) -> None:
     """Some runs at the same time, each in a process of its own. Raises `Interrupted`."""
     tasks = [(job.file, number) for job in jobs for number in range(len(job.runs))]
     runs = [run for job in jobs for run in job.runs]
-    count, started = 0, time.monotonic()
+    count, done, started = 0, 0, time.monotonic()
     with _bar(len(tasks)) as bar:
 
         def ended(position: int) -> None:
-            nonlocal count
+            nonlocal count, done
             count += 1
             bar.update()
             folder = runs[position].folder
             if bar.disable:
                 state, status = read_state(folder)
                 paused = status is not None and status.paused
-                pace = (time.monotonic() - started) / math.ceil(count / at_once)  # seconds for `at_once` runs
-                left = pace * (len(runs) - count) / at_once
-                more = f", about {time_text(left)} left" if count < len(runs) else ""
+                done += state == "done"
+                more = ""
+                if state == "done" and done >= at_once and count < len(runs):
+                    pace = (time.monotonic() - started) / math.ceil(done / at_once)  # seconds for `at_once` runs
+                    more = f", about {time_text(pace * math.ceil((len(runs) - count) / at_once))} left"
                 log.info("%d of %d: %s %s%s", count, len(runs), folder.name, "paused" if paused else state, more)
 
         run_pool(tasks, at_once, ended)

@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -95,22 +96,27 @@ def test_a_number_of_threads_that_the_user_set_is_kept(
 def test_the_log_says_how_much_is_left(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Five runs of 300 seconds each, two at a time."""
-    clock = iter([0, 300, 300, 600, 600, 900])
+    """Six runs, two at a time, of 300 seconds each but for one that fails at once."""
+    ends = [(0, "failed"), (300, "done"), (300, "done"), (600, "done"), (600, "done"), (900, "done")]
+    now, state = 0, ""
 
     def run_pool(tasks: list[tuple[Path, int]], at_once: int, ended: Callable[[int], object]) -> None:
-        for position in range(len(tasks)):
+        nonlocal now, state
+        for position, end in enumerate(ends):
+            now, state = end
             ended(position)
 
     monkeypatch.setattr(launch, "run_pool", run_pool)
-    monkeypatch.setattr(launch.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(launch, "read_state", lambda folder: (state, None))
+    monkeypatch.setattr(launch, "time", SimpleNamespace(monotonic=lambda: now))
     caplog.set_level("INFO")
-    runs = [PlannedRun(tmp_path / f"run{number}", "classifier", {}, "") for number in range(5)]
+    runs = [PlannedRun(tmp_path / f"run{number}", "classifier", {}, "") for number in range(len(ends))]
     launch.on_this_machine([Job(tmp_path / "0.json", runs)], 2)
     assert caplog.messages == [
-        "1 of 5: run0 missing, about 10 min left",
-        "2 of 5: run1 missing, about 8 min left",
-        "3 of 5: run2 missing, about 5 min left",
-        "4 of 5: run3 missing, about 2 min left",
-        "5 of 5: run4 missing",
+        "1 of 6: run0 failed",
+        "2 of 6: run1 done",
+        "3 of 6: run2 done, about 10 min left",
+        "4 of 6: run3 done, about 5 min left",
+        "5 of 6: run4 done, about 5 min left",
+        "6 of 6: run5 done",
     ]
