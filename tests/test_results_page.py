@@ -11,7 +11,18 @@ from tests.report.store import add_run
 from tools import results
 
 BLOCKS = {
-    "results.md": ["table", "pairs", "claims", "effort", "steps", "searches", "generators", "glico", "earlier"],
+    "results.md": [
+        "table",
+        "pairs",
+        "claims",
+        "effort",
+        "combinations",
+        "steps",
+        "searches",
+        "generators",
+        "glico",
+        "earlier",
+    ],
     "README.md": ["first", "table"],
 }
 

@@ -113,27 +113,27 @@ def generators_table(records: Path, method: str, losses: Mapping[str, str]) -> T
 
 
 def combinations_table(results: Sequence[Result], reference: str) -> Table:
-    """A row for each combination of methods, by the averaged weights and views that its runs measured beside the plain
-    ones; the differences are of all of these together."""
+    """A row for each combination of methods that has the reference's splits, a column for each choice of weights and
+    views, which its runs measured at their end."""
     found = {_plainly(result): result for result in results}
-    kinds = list(next(iter(results[0].runs.values())).record["variants"])
+    base = found[reference]
+    first = next(iter(base.runs.values()))
+    kinds = list(first.record["variants"])
     rows = []
     for name, result in sorted(found.items(), key=lambda item: item[1].mean):
+        if set(base.runs) - set(result.runs):
+            continue
         variants = [run.record["variants"] for run in result.runs.values()]
         cells = [mean_and_std([100 * each[kind]["accuracy"] for each in variants]) for kind in kinds]
-        comparison = paired(result, found[reference]) if name != reference else None
-        beside = (
-            [Text("")] * 2 if comparison is None else difference_cells(comparison.difference, comparison.half_width)
-        )
+        against = paired(result, base) if name != reference else None
+        beside = [Text("")] * 2 if against is None else difference_cells(against.difference, against.half_width)
         rows.append([Text(name), *map(Text, cells), *beside])
-    first = next(iter(results[0].runs.values()))
     return Table(
         title="Combinations: validation accuracy in %, 50 per class",
         header=["method", *kinds, "difference", "95 % interval"],
         rows=rows,
-        caption=f"mean ± std over {len(results[0].runs)} splits, 1,000 images each; the result is {first.variant[3:]}, "
-        f"and the differences are of it, to {reference} over the same splits, with Student's t intervals; bold: it "
-        "excludes 0",
+        caption=f"mean ± std over {len(base.runs)} splits, 1,000 images each; differences are those of "
+        f"{kinds[-1]} to {reference}, over the same splits, with Student's t intervals; bold: it excludes 0",
     )
 
 

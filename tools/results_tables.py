@@ -16,6 +16,7 @@ from chimeramix.terminal import Table, Text
 from tools.choice_tables import (
     CHIMERA_LOSSES,
     GLICO_LOSSES,
+    combinations_table,
     earlier_table,
     generators_table,
     searches_table,
@@ -40,8 +41,8 @@ def blocks_of(records: Path) -> dict[str, str]:
 
     Args:
         records: folder with `small` (the table's runs), `earlier` (methods that were tested with other
-            settings before), `generators` (trials of generators), `steps` (the choice of the number of steps) and
-            `searches` (`tuning.json` of each search).
+            settings before), `combinations` (of methods, on held-out images), `generators` (trials of generators),
+            `steps` (the choice of the number of steps) and `searches` (`tuning.json` of each search).
     """
     store = read_store(records / "small")
     tested = [result for result in summarise(store) if result.part == "test"]
@@ -52,6 +53,7 @@ def blocks_of(records: Path) -> dict[str, str]:
         "pairs": [_pairs(each) for each in beside],
         "claims": [_claims(each) for each in beside],
         "effort": effort_tables(tested, store.generators),
+        "combinations": [combinations_table(summarise(read_store(records / "combinations")), REFERENCE)],
         "steps": [steps_table(summarise(read_store(records / "steps")))],
         "searches": [searches_table(sorted((records / "searches").glob("*.json")))],
         "generators": [generators_table(records, SEG, CHIMERA_LOSSES)],
