@@ -160,7 +160,7 @@ def test_the_hub_reads_the_card(exported: Path) -> None:
     loaded = hub.ModelCard.load(exported / "README.md")
     (first, second) = loaded.data.eval_results
     assert (first.metric_type, first.dataset_split, second.metric_name) == ("accuracy", "test", "Macro accuracy")
-    assert loaded.data.library_name == "chimeramix"
+    assert loaded.data["library_name"] == "chimeramix"
     assert loaded.data.pipeline_tag == "image-classification"
     assert loaded.data.license is None
 
