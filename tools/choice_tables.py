@@ -74,33 +74,31 @@ def generators_table(records: Path, method: str, losses: Mapping[str, str]) -> T
     Args:
         losses: what each is, for the caption.
     """
-    lines: dict[tuple[str, ...], list[list[float]]] = defaultdict(list)
+    lines: dict[tuple[tuple[str, str], ...], list[list[float]]] = defaultdict(list)  # by header and cell
     for name in ("small", "earlier", "generators"):
         for run in find_runs(records / name / "generator"):
             record = read_record(run.path)
             if record is None or (record.result["method"], record.result["max_labels_per_class"]) != (method, 50):
                 continue
             generator = record.spec["generator"]
-            settings = [
-                "left-over images" if name == "generators" else "the table's splits",
-                *([generator["image_size"], generator["features"]] if "features" in generator else []),
-                generator["batch_size"],
-                generator["schedule"]["_target_"].rpartition(".")[2].lower(),
-                generator["optimizer"]["lr"],
-                f"{record.result['steps']:,}",
-            ]
+            settings = {"images": "left-over images" if name == "generators" else "the table's splits"}
+            if "features" in generator:
+                settings |= {"image size": str(generator["image_size"]), "features": str(generator["features"])}
+            settings |= {
+                "batch": str(generator["batch_size"]),
+                "schedule": generator["schedule"]["_target_"].rpartition(".")[2].lower(),
+                "learning rate": str(generator["optimizer"]["lr"]),
+                "steps": f"{record.result['steps']:,}",
+            }
             last = read_json_lines(run.path / "metrics.jsonl")[-1]
-            lines[tuple(map(str, settings))].append([record.result["seconds"], *(last[loss] for loss in losses)])
+            lines[tuple(settings.items())].append([record.result["seconds"], *(last[loss] for loss in losses)])
     means = {place: [fmean(values) for values in zip(*found, strict=True)] for place, found in lines.items()}
-    what = ["batch", "schedule", "learning rate", "steps", "seconds"]
-    if len(next(iter(means))) > len(what):
-        what = ["image size", "features", *what]
     return Table(
         title=f"Generators of {method}, 50 per class: losses of the last epoch",
-        header=["images", *what, *losses, "runs"],
+        header=[*dict(next(iter(means))), "seconds", *losses, "runs"],
         rows=[
             [
-                *map(Text, place),
+                *(Text(cell) for _, cell in place),
                 Text(f"{means[place][0]:,.0f}"),
                 *(Text(f"{loss:.3g}") for loss in means[place][1:]),
                 Text(str(len(lines[place]))),
@@ -115,13 +113,13 @@ def generators_table(records: Path, method: str, losses: Mapping[str, str]) -> T
 def combinations_table(results: Sequence[Result], reference: str) -> Table:
     """A row for each combination of methods that has the reference's splits, a column for each choice of weights and
     views, which its runs measured at their end."""
-    found = {_plainly(result): result for result in results}
+    found = {result.plain_method: result for result in results}
     base = found[reference]
     first = next(iter(base.runs.values()))
     kinds = list(first.record["variants"])
     rows = []
     for name, result in sorted(found.items(), key=lambda item: item[1].mean):
-        if set(base.runs) - set(result.runs):
+        if not base.runs.keys() <= result.runs.keys():
             continue
         variants = [run.record["variants"] for run in result.runs.values()]
         cells = [mean_and_std([100 * each[kind]["accuracy"] for each in variants]) for kind in kinds]
@@ -135,11 +133,6 @@ def combinations_table(results: Sequence[Result], reference: str) -> Table:
         caption=f"mean ± std over {len(base.runs)} splits, 1,000 images each; differences are those of "
         f"{kinds[-1]} to {reference}, over the same splits, with Student's t intervals; bold: it excludes 0",
     )
-
-
-def _plainly(result: Result) -> str:
-    """A method's name without its weights and views."""
-    return result.method.replace(next(iter(result.runs.values())).variant, "", 1)
 
 
 def earlier_table(tested: Sequence[Result], before: Sequence[Result], reference: str) -> Table:

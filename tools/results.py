@@ -51,7 +51,7 @@ def take_in(runs: Path, target: Path) -> int:
             ):
                 text = "".join(json.dumps(line) + "\n" for line in lines)
                 (folder / name).write_text(text, encoding="utf-8")
-            if role == "classifier" and evaluated_part(record.result) == "validation":
+            if evaluated_part(record.result) == "validation":
                 shutil.copyfile(run.path / "predictions.npz", folder / "predictions.npz")
             count += 1
     return count

@@ -33,7 +33,7 @@ PAIRS = (
     ("SegMix (pixels)", "MixUp"),
     ("SegMix (pixels)", "GridMix (pixels)"),
 )
-ABLATIONS = {"ChimeraMix+Grid": "GridMix (pixels)", SEG: "SegMix (pixels)"}  # the same masks on pixels
+ABLATIONS = (("ChimeraMix+Grid", "GridMix (pixels)"), (SEG, "SegMix (pixels)"))  # the same masks on pixels
 
 
 def blocks_of(records: Path) -> dict[str, str]:
@@ -73,18 +73,10 @@ def _complete(tested: Sequence[Result]) -> Iterable[Result]:
 
 def _pairs(against: Against) -> Table:
     """Differences between methods that stand beside each other in the table."""
-    rows = []
-    for names in PAIRS:
-        for size in against.sizes:
-            first, second = (against.results.get((name, size)) for name in names)
-            comparison = paired(first, second) if first is not None and second is not None else None
-            if comparison is not None:
-                cells = difference_cells(comparison.difference, comparison.half_width)
-                rows.append([*map(Text, names), Text(size_name(size)), *cells, Text(str(comparison.pairs))])
     return Table(
         title="Between methods, in percentage points",
         header=["method", "less", "per class", "difference", "95 % interval", "splits"],
-        rows=rows,
+        rows=[[*_whose(each), *_how_much(each)] for each in _between(against, PAIRS)],
         caption="means over the splits that both have, with Student's t intervals; bold: it excludes 0",
         left=2,
     )
@@ -99,12 +91,8 @@ def _claims(against: Against) -> Table:
             comparison = against.comparisons.get((method, size))
             if comparison is not None:
                 rows += _claim(comparison, figures)
-    for first, second in ABLATIONS.items():
-        for size in against.sizes:
-            both = [against.results.get((name, size)) for name in (first, second)]
-            if both[0] is not None and both[1] is not None:
-                comparison = paired(both[0], both[1])
-                rows += _claim(comparison, figures) if comparison is not None else []
+    for comparison in _between(against, ABLATIONS):
+        rows += _claim(comparison, figures)
     return Table(
         title="Differences in percentage points",
         header=["method", "less", "per class", "in the paper", "here", "95 % interval", "splits"],
@@ -122,8 +110,26 @@ def _claim(comparison: Comparison, figures: Figures) -> list[list[Text]]:
     papers = [_published(name, size, figures) for name in methods]
     if papers[0] is None or papers[1] is None:
         return []
-    cells = [*map(Text, methods), Text(size_name(size)), Text(f"{papers[0] - papers[1]:+.2f}")]
-    return [[*cells, *difference_cells(comparison.difference, comparison.half_width), Text(str(comparison.pairs))]]
+    return [[*_whose(comparison), Text(f"{papers[0] - papers[1]:+.2f}"), *_how_much(comparison)]]
+
+
+def _between(against: Against, names: Iterable[tuple[str, str]]) -> Iterable[Comparison]:
+    """Of the named pairs those whose methods are both there, at each number of samples per class."""
+    for first, second in names:
+        for size in against.sizes:
+            one, other = against.results.get((first, size)), against.results.get((second, size))
+            comparison = paired(one, other) if one is not None and other is not None else None
+            if comparison is not None:
+                yield comparison
+
+
+def _whose(comparison: Comparison) -> list[Text]:
+    size = size_name(comparison.first.samples_per_class)
+    return [Text(comparison.first.method), Text(comparison.second.method), Text(size)]
+
+
+def _how_much(comparison: Comparison) -> list[Text]:
+    return [*difference_cells(comparison.difference, comparison.half_width), Text(str(comparison.pairs))]
 
 
 def _published(method: str, size: int | None, figures: Figures) -> float | None:

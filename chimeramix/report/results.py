@@ -41,6 +41,11 @@ class Result:
         return self.variant.name
 
     @property
+    def plain_method(self) -> str:
+        """The method's label without its weights and views: one training has figures of several."""
+        return self.method.replace(next(iter(self.runs.values())).variant, "", 1)
+
+    @property
     def held_out(self) -> str | None:
         """See `FinishedRun`; figures of images that were held out in different ways are not compared."""
         return next(iter(self.runs.values())).held_out

@@ -50,8 +50,6 @@ def _names(result: Result) -> list[str]:
 
 def _rows(result: Result, metric: str) -> list[list[Text]]:
     variants = [run.record["variants"] for run in result.runs.values()]
-    # The column beside it says which weights and views; the method's name says it of the result's alone.
-    method = result.method.replace(next(iter(result.runs.values())).variant, "", 1)
     rows = []
     for name in _names(result):
         scores, plain = ([100 * each[kind][metric] for each in variants] for kind in (name, PLAIN))
@@ -59,7 +57,7 @@ def _rows(result: Result, metric: str) -> list[list[Text]]:
             [
                 Text(result.dataset),
                 Text(result.model),
-                Text(method),
+                Text(result.plain_method),  # the column beside it says which weights and views
                 Text(size_name(result.samples_per_class)),
                 Text(name),
                 Text(str(len(scores))),
