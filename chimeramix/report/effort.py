@@ -7,7 +7,7 @@ from typing import Any
 
 from chimeramix.report.results import Result, by_table
 from chimeramix.report.tables import ABSENT, legends, span
-from chimeramix.runs.record import DamagedRecord, read_record
+from chimeramix.runs.record import DamagedRecord, precision_of, read_record
 from chimeramix.runs.spec import size_name
 from chimeramix.terminal import Table, Text
 
@@ -86,7 +86,7 @@ def _row(result: Result, runs: list[Record], generators: list[Record], whole: bo
     flops = [record.get("flops") for record in (*runs, *generators)]
     known = [each for each in flops if isinstance(each, int | float)]
     petaflops = sum(known) / len(runs) / 1e15 if whole and len(known) == len(flops) else None
-    devices = sorted({str(record.get("device", "unknown")) for record in (*runs, *generators)})
+    devices = sorted({_device(record) for record in (*runs, *generators)})
     texts = [
         result.method,
         size_name(result.samples_per_class),
@@ -99,6 +99,12 @@ def _row(result: Result, runs: list[Record], generators: list[Record], whole: bo
         "; ".join(devices),
     ]
     return [Text(text) for text in texts]
+
+
+def _device(record: Record) -> str:
+    """With the precision, where the record has it."""
+    precision = precision_of(record)
+    return str(record.get("device", "unknown")) + (f", {precision}" if precision != "unknown" else "")
 
 
 def _seconds(value: float) -> str:

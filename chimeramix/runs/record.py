@@ -65,8 +65,13 @@ class Record:
 
     @property
     def precision(self) -> str:
-        """`fp32`, ..., or `unknown` for runs of versions that recorded none."""
-        return "+".join(sorted({each["precision"] for each in self.result.get("stretches", [])})) or "unknown"
+        """See `precision_of`."""
+        return precision_of(self.result)
+
+
+def precision_of(result: dict[str, Any]) -> str:
+    """In which a run with this result was computed, `fp32`, ...; `unknown` for runs of versions that recorded none."""
+    return "+".join(sorted({each["precision"] for each in result.get("stretches", [])})) or "unknown"
 
 
 @dataclass(frozen=True)

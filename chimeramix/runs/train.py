@@ -76,6 +76,8 @@ def train(settings: Settings, generator_too: bool = False, sweep: str | None = N
         log.info("the generator %s comes first", generator.path)
         train(settings.of_generator())
 
+    if slow := machine.emulation():
+        log.warning("%s", slow)
     machine.make_reproducible()
     run = Run(settings, machine, source, folder, generator, RunStreams(config.seed, machine.device))
     with memory_errors():

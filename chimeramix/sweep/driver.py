@@ -51,7 +51,8 @@ def sweep(tree: Tree, overrides: list[str]) -> None:
         if state in ("missing", "interrupted", "failed") or (state == "done" and run.settings.config.rerun):
             trials.run(run)
             todo.append(run)
-    check_machines(asked, todo)
+    for line in check_machines(asked, todo):
+        log.warning("%s", line)
     if planned.nothing:
         train = "trains" if planned.nothing == 1 else "train"
         combinations = counted(planned.combinations, "combination")
@@ -72,18 +73,24 @@ def launcher_of(asked: Sweep) -> str:
     return LAUNCHERS[asked.launcher]
 
 
-def check_machines(asked: Sweep, todo: list[PlannedRun]) -> None:
-    """Raises `UserError` where the runs can't be done with the launcher, or not on this machine."""
+def check_machines(asked: Sweep, todo: list[PlannedRun]) -> list[str]:
+    """Raises `UserError` where the runs can't be done with the launcher, or not on this machine.
+
+    Returns:
+        Lines to log about what it does slowly.
+    """
     launcher = launcher_of(asked)
     if todo and launcher == "slurm" and shutil.which("srun") is None:
         raise UserError(
             "there is no Slurm on this machine (srun is not found): add hydra/launcher=local to do the sweep's runs "
             "here, several at the same time, or hydra/launcher=basic to do them one after another"
         )
-    if todo and launcher != "slurm":  # what the nodes of a cluster have is not known here
-        machines = (run.settings.config.machine for run in todo if run.settings is not None)
-        for chosen in {(each.device, each.precision, each.compile, each.threads) for each in machines}:
-            Machine.choose(*chosen)
+    if launcher == "slurm":  # what the nodes of a cluster have is not known here
+        return []
+    configs = (run.settings.config.machine for run in todo if run.settings is not None)
+    chosen = dict.fromkeys((each.device, each.precision, each.compile, each.threads) for each in configs)
+    lines = (Machine.choose(*each).emulation() for each in chosen)
+    return [line for line in dict.fromkeys(lines) if line]
 
 
 def _warn_of_changes(finished: list[PlannedRun]) -> None:

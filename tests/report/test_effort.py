@@ -40,6 +40,11 @@ def test_steps_and_seconds_of_classifier_and_generator(tmp_path: Path, capsys: O
     assert row(printed, "Baseline", 9)[1:] == ["5", "1,000", "3.2", "–", "–", "3.2", "0.0025", "cpu"]
 
 
+def test_the_precision_stands_beside_the_device(tmp_path: Path, capsys: Output) -> None:
+    change(add_run(tmp_path, precision="bf16"), device="cpu")
+    assert row(report(capsys, tmp_path, "--effort"), "Baseline", 9)[8] == "cpu, bf16"
+
+
 def test_what_chose_the_settings_is_part_of_the_effort(tmp_path: Path, capsys: Output) -> None:
     change(add_run(tmp_path, "MixUp"), tuned="study 0123456789ab: trial 3 of 20")
     add_run(tmp_path, "Baseline")
