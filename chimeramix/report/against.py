@@ -11,7 +11,7 @@ from chimeramix.errors import UserError
 from chimeramix.files import save_figure
 from chimeramix.report.paired import Comparison, paired
 from chimeramix.report.plots import plot_name
-from chimeramix.report.results import Result, called, unknown_method, with_model
+from chimeramix.report.results import Result, called, full_name, with_model
 from chimeramix.report.store import epochs_of
 from chimeramix.report.tables import (
     ABSENT,
@@ -67,20 +67,18 @@ def compare_all(results: list[Result], reference: str) -> list[Against]:
     Raises:
         UserError: where no data set has that method, or one has it with several models, or nothing shares its splits.
     """
+    reference = full_name(results, reference, "--against")
     groups: dict[tuple[str, str], list[Result]] = defaultdict(list)
     for result in results:
         groups[result.dataset, result.part].append(result)
-    found, known = [], False
+    found = []
     for (dataset, part), group in groups.items():
         named = called(group, reference, "--against")
-        known |= bool(named)
         each = _against(dataset, part, named[0].method, named[0].model, group) if named else None
         if each is not None and each.comparisons:
             found.append(each)
         else:
             log.warning("left out: %s (%s), where nothing can be compared with %s", dataset, part, reference)
-    if not known:
-        raise unknown_method(results, reference, "--against")
     if not found:
         raise UserError(f"--against: no other method was trained on a split of {reference!r}")
     return found

@@ -9,7 +9,7 @@ from chimeramix.errors import UserError
 from chimeramix.report.ensembles import scores_of
 from chimeramix.report.paired import dependent, half_width
 from chimeramix.report.predicted import Reader
-from chimeramix.report.results import Result, called, unknown_method
+from chimeramix.report.results import Result, called, full_name
 from chimeramix.report.tables import DEPENDENT, difference_cells, legends, mean_and_std
 from chimeramix.runs.spec import size_name, size_order
 from chimeramix.terminal import Table, Text
@@ -29,8 +29,10 @@ def mixed_ensemble_tables(
     Raises:
         UserError: for a name that is not in the table or not clear, and where no split was used by all of them.
     """
-    if len(set(methods)) < 2:
-        raise UserError(f"{OPTION} {' '.join(methods)}: an ensemble needs two methods or more")
+    given = " ".join(methods)
+    methods = list(dict.fromkeys(full_name(results, name, OPTION) for name in methods))
+    if len(methods) < 2:
+        raise UserError(f"{OPTION} {given}: an ensemble needs two methods or more")
     groups: dict[tuple[str, str, int | None], list[Result]] = defaultdict(list)
     for result in results:
         groups[result.dataset, result.part, result.samples_per_class].append(result)
@@ -39,18 +41,15 @@ def mixed_ensemble_tables(
     members: dict[tuple[str, str], list[Result]] = defaultdict(list)
     shared = False
     for dataset, part, size in sorted(groups, key=lambda key: (*key[:2], size_order(key[2]))):
-        found = [called(groups[dataset, part, size], name, OPTION) for name in dict.fromkeys(methods)]
+        found = [called(groups[dataset, part, size], name, OPTION) for name in methods]
         if all(found):
             chosen = [each for (each,) in found]
             rows[dataset, part] += _rows(chosen, metric, reader)
             members[dataset, part] += chosen
             shared |= dependent(size, set.intersection(*(set(each.runs) for each in chosen)))
-    for name in methods:
-        if not any(called(group, name, OPTION) for group in groups.values()):
-            raise unknown_method(results, name, OPTION)
     tables = [
         Table(
-            title=f"{dataset}: ensemble of {', '.join(dict.fromkeys(methods))}, {part} {metric.replace('_', ' ')} in %",
+            title=f"{dataset}: ensemble of {', '.join(methods)}, {part} {metric.replace('_', ' ')} in %",
             header=["member", "per class", "runs", "alone", "ensemble", "gain", "95 % interval"],
             rows=found_rows,
             caption="mean of the members' probabilities, for each seed and split that all of them have; mean ± std "

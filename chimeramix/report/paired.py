@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from chimeramix.errors import UserError
-from chimeramix.report.results import Result, unknown_method
+from chimeramix.report.results import Result, full_name
 from chimeramix.report.store import Draw
 
 
@@ -36,22 +36,22 @@ def compare(results: list[Result], first: str, second: str) -> list[Comparison]:
     Raises:
         UserError: for a name that is not in the table, and where no split was used by both.
     """
-    for name in (first, second):
-        if all(result.method != name for result in results):
-            raise unknown_method(results, name, "--compare")
-    found = {
-        (result.dataset, result.model, result.held_out, result.samples_per_class, result.method): result
-        for result in results
-    }
+    first, second = (full_name(results, name, "--compare") for name in (first, second))
+    firsts, seconds = ([result for result in results if name in result.names] for name in (first, second))
     comparisons = []
-    for (dataset, model, held_out, size, name), result in found.items():
-        other = found.get((dataset, model, held_out, size, second))
-        comparison = paired(result, other) if name == first and other is not None else None
+    for result in firsts:
+        same = [other for other in seconds if _place(other) == _place(result)]
+        comparison = paired(result, same[0]) if same else None
         if comparison is not None:
             comparisons.append(comparison)
     if not comparisons:
         raise UserError(f"--compare: {first!r} and {second!r} have no split in common, so there is nothing to pair")
     return comparisons
+
+
+def _place(result: Result) -> tuple[str, str, str | None, int | None]:
+    """Where one method has one result only."""
+    return result.dataset, result.model, result.held_out, result.samples_per_class
 
 
 def paired(first: Result, second: Result) -> Comparison | None:

@@ -41,6 +41,11 @@ class Result:
         return self.variant.name
 
     @property
+    def names(self) -> tuple[str, str]:
+        """By which commands know it: the method's label, alone and with its model."""
+        return self.method, with_model(self)
+
+    @property
     def plain_method(self) -> str:
         """The method's label without its weights and views: one training has figures of several."""
         return self.method.replace(next(iter(self.runs.values())).variant, "", 1)
@@ -129,17 +134,35 @@ def called(results: Iterable[Result], name: str, option: str) -> list[Result]:
     Raises:
         UserError: where several models have that name, in the words of the command's option.
     """
-    found = [result for result in results if name in (result.method, with_model(result))]
+    found = [result for result in results if name in result.names]
     names = sorted({with_model(result) for result in found})
     if len(names) > 1:
         raise UserError(f"{option}: several models have {name!r}; write {' or '.join(map(repr, names))}")
     return found
 
 
-def unknown_method(results: Iterable[Result], name: str, option: str) -> UserError:
-    """The error to raise for a name that is not in the table."""
-    names = "; ".join(sorted({result.method for result in results}))
-    return UserError(f"{option}: {name!r} is not in the table; its methods are: {names}")
+def full_name(results: Iterable[Result], name: str, option: str) -> str:
+    """A method's name as the table has it, with `, MODEL` if that was given. Where one method of the table has it, a
+    name may leave out the weights and views: `MixUp` for `MixUp + EMA + flip views`.
+
+    Raises:
+        UserError: for a name that no method or several have, in the words of the command's option.
+    """
+    results = list(results)
+    if any(name in result.names for result in results):
+        return name
+    meant = {result.method for result in results if name == result.plain_method}
+    meant |= {with_model(result) for result in results if name == f"{result.plain_method}, {result.model}"}
+    if len(meant) > 1:
+        raise UserError(f"{option}: several methods are {name!r} but for their weights and views: {_list(meant)}")
+    if not meant:
+        methods = _list({result.method for result in results})
+        raise UserError(f"{option}: {name!r} is not in the table; its methods are: {methods}")
+    return meant.pop()
+
+
+def _list(names: Iterable[str]) -> str:
+    return "; ".join(sorted(names))
 
 
 def by_table(results: list[Result]) -> dict[tuple[str, str, str], list[Result]]:

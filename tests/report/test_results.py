@@ -10,7 +10,7 @@ import pytest
 
 from chimeramix.cli import main
 from chimeramix.errors import RunFailure, UserError
-from chimeramix.report.results import Result, summarise
+from chimeramix.report.results import Result, full_name, summarise
 from chimeramix.report.store import read_store
 from chimeramix.runs.state import read_state
 from tests.report.store import add_run, write_record
@@ -72,6 +72,21 @@ def test_what_is_on_top_of_a_method_is_part_of_its_name(tmp_path: Path) -> None:
     add_run(tmp_path, "MixUp", 0, 0.2, settings={**ema, "sharpness": 0.05, "evaluation": {"views": "flip"}})
     add_run(tmp_path, "CutMix", 0, 0.3, settings={"average": {**ema["average"], "result": "plain"}})
     assert [each.method for each in results_of(tmp_path)] == ["MixUp + SAM + EMA + flip views", "CutMix"]
+
+
+def test_a_name_may_leave_out_weights_and_views_where_one_method_has_it(tmp_path: Path) -> None:
+    ema = {"average": {"_target_": "chimeramix.training.EMA", "result": "average"}}
+    add_run(tmp_path, "MixUp", settings=ema)
+    results = results_of(tmp_path)
+    assert full_name(results, "MixUp", "--against") == "MixUp + EMA"
+    assert full_name(results, "MixUp, wideresnet_16_8", "--against") == "MixUp + EMA, wideresnet_16_8"
+
+    add_run(tmp_path, "MixUp", settings={**ema, "evaluation": {"views": "flip"}})
+    with pytest.raises(UserError, match=r"'MixUp' but for their weights and views: MixUp \+ EMA; MixUp \+ EMA \+ flip"):
+        full_name(results_of(tmp_path), "MixUp", "--against")
+
+    add_run(tmp_path, "MixUp")
+    assert full_name(results_of(tmp_path), "MixUp", "--against") == "MixUp", "the plain one's own name"
 
 
 def test_published_splits_are_draws(tmp_path: Path) -> None:
