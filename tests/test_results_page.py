@@ -17,6 +17,7 @@ BLOCKS = {
         "claims",
         "effort",
         "combinations",
+        "ensembles",
         "steps",
         "searches",
         "generators",

@@ -10,7 +10,9 @@ from statistics import fmean
 from chimeramix.files import read_json_lines
 from chimeramix.report.against import against_table, compare_all
 from chimeramix.report.labels import Label
-from chimeramix.report.paired import paired
+from chimeramix.report.mixed_ensembles import put_together
+from chimeramix.report.paired import half_width, paired
+from chimeramix.report.predicted import Reader
 from chimeramix.report.results import Result
 from chimeramix.report.tables import ABSENT, difference_cells, mean_and_std, steps_of
 from chimeramix.runs.record import find_runs, read_record
@@ -132,6 +134,36 @@ def combinations_table(results: Sequence[Result], reference: str) -> Table:
         rows=rows,
         caption=f"mean ± std over {len(base.runs)} splits, 1,000 images each; differences are those of "
         f"{kinds[-1]} to {reference}, over the same splits, with Student's t intervals; bold: it excludes 0",
+    )
+
+
+def ensembles_table(results: Sequence[Result], members: Iterable[Sequence[str]], reference: str) -> Table:
+    """A row for each ensemble of methods that have all of the reference's splits: the mean of their probabilities.
+
+    Args:
+        members: methods, named without weights and views, of each ensemble.
+    """
+    found = {result.plain_method: result for result in results}
+    base = found[reference]
+    reader = Reader("ensembles", {})
+    rows: list[tuple[float, list[Text]]] = []
+    for names in members:
+        chosen = [found[name] for name in names if name in found]
+        scores = put_together(chosen, "accuracy", reader) if len(chosen) == len(names) else {}
+        if not base.runs.keys() <= scores.keys():
+            continue
+        together = [scores[draw][1] for draw in base.runs]
+        alone = max(zip(*(scores[draw][0] for draw in base.runs), strict=True), key=fmean)
+        gains = [score - run.score for score, run in zip(together, base.runs.values(), strict=True)]
+        cells = [" with ".join(names), mean_and_std(alone), mean_and_std(together)]
+        rows.append((fmean(together), [*map(Text, cells), *difference_cells(fmean(gains), half_width(gains))]))
+    return Table(
+        title="Ensembles: validation accuracy in %, 50 per class",
+        header=["methods", "best member", "ensemble", "difference", "95 % interval"],
+        rows=[row for _, row in sorted(rows, key=lambda each: each[0])],
+        caption=f"mean ± std over {len(base.runs)} splits, 1,000 images each; mean of the members' probabilities; best "
+        f"member: by its mean; differences are those of the ensemble to {reference}, over the same splits, with "
+        "Student's t intervals; bold: it excludes 0",
     )
 
 

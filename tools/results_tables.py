@@ -18,6 +18,7 @@ from tools.choice_tables import (
     GLICO_LOSSES,
     combinations_table,
     earlier_table,
+    ensembles_table,
     generators_table,
     searches_table,
     steps_table,
@@ -33,6 +34,16 @@ PAIRS = (
     ("SegMix (pixels)", "MixUp"),
     ("SegMix (pixels)", "GridMix (pixels)"),
 )
+ENSEMBLES = (
+    ("Baseline", "MixUp"),
+    (SEG, "Baseline"),
+    (SEG, "MixUp"),
+    (SEG, "SegMix (pixels)"),
+    (SEG, f"{SEG}, MixUp"),
+    ("SegMix (pixels)", "MixUp"),
+    (SEG, "SegMix (pixels)", "MixUp"),
+    (SEG, f"{SEG}, MixUp", "MixUp"),
+)
 ABLATIONS = (("ChimeraMix+Grid", "GridMix (pixels)"), (SEG, "SegMix (pixels)"))  # the same masks on pixels
 
 
@@ -44,7 +55,7 @@ def blocks_of(records: Path) -> dict[str, str]:
             settings before), `combinations` (of methods, on held-out images), `generators` (trials of generators),
             `steps` (the choice of the number of steps) and `searches` (`tuning.json` of each search).
     """
-    store = read_store(records / "small")
+    store, combined = read_store(records / "small"), summarise(read_store(records / "combinations"))
     tested = [result for result in summarise(store) if result.part == "test"]
     beside = compare_all(tested, REFERENCE)
     found = {
@@ -53,7 +64,8 @@ def blocks_of(records: Path) -> dict[str, str]:
         "pairs": [_pairs(each) for each in beside],
         "claims": [_claims(each) for each in beside],
         "effort": effort_tables(tested, store.generators),
-        "combinations": [combinations_table(summarise(read_store(records / "combinations")), REFERENCE)],
+        "combinations": [combinations_table(combined, REFERENCE)],
+        "ensembles": [ensembles_table(combined, ENSEMBLES, REFERENCE)],
         "steps": [steps_table(summarise(read_store(records / "steps")))],
         "searches": [searches_table(sorted((records / "searches").glob("*.json")))],
         "generators": [generators_table(records, SEG, CHIMERA_LOSSES)],

@@ -10,6 +10,7 @@ from chimeramix.report.ensembles import scores_of
 from chimeramix.report.paired import dependent, half_width
 from chimeramix.report.predicted import Reader
 from chimeramix.report.results import Result, called, full_name
+from chimeramix.report.store import Draw
 from chimeramix.report.tables import DEPENDENT, difference_cells, legends, mean_and_std
 from chimeramix.runs.spec import size_name, size_order
 from chimeramix.terminal import Table, Text
@@ -64,18 +65,23 @@ def mixed_ensemble_tables(
     return reader.noted(tables)
 
 
-def _rows(members: Sequence[Result], metric: str, reader: Reader) -> list[list[Text]]:
-    alone: list[list[float]] = []
-    together = []
+def put_together(members: Sequence[Result], metric: str, reader: Reader) -> dict[Draw, tuple[list[float], float]]:
+    """For each draw of which all members have predictions: each member's metric and their ensemble's, in percent."""
+    found = {}
     for draw in sorted(set.intersection(*(set(result.runs) for result in members))):
         scores = scores_of([result.runs[draw] for result in members], metric, reader)
         if scores is not None and len(scores[0]) == len(members):
-            alone.append(scores[0])
-            together.append(scores[1])
-    if not together:
+            found[draw] = scores
+    return found
+
+
+def _rows(members: Sequence[Result], metric: str, reader: Reader) -> list[list[Text]]:
+    found = put_together(members, metric, reader).values()
+    if not found:
         return []
+    together = [score for _, score in found]
     rows = []
-    for result, own in zip(members, zip(*alone, strict=True), strict=True):
+    for result, own in zip(members, zip(*(alone for alone, _ in found), strict=True), strict=True):
         gains = [all_of_them - one for all_of_them, one in zip(together, own, strict=True)]
         rows.append(
             [
