@@ -14,8 +14,9 @@ from chimeramix.report.mixed_ensembles import put_together
 from chimeramix.report.paired import half_width, paired
 from chimeramix.report.predicted import Reader
 from chimeramix.report.results import Result
-from chimeramix.report.tables import ABSENT, difference_cells, mean_and_std, steps_of
+from chimeramix.report.tables import ABSENT, difference_cells, mean_and_std, span, steps_of
 from chimeramix.runs.record import find_runs, read_record
+from chimeramix.runs.spec import size_name
 from chimeramix.terminal import Table, Text
 
 CHIMERA_LOSSES = {
@@ -32,17 +33,20 @@ GLICO_LOSSES = {
 
 
 def steps_table(results: Sequence[Result]) -> Table:
-    """A row for each number of steps, a column for each method."""
-    scores = {(steps_of(result)[0], result.name): mean_and_std(result.scores) for result in results}
-    methods = sorted({name for _, name in scores})
+    """A row for each number of samples per class and of steps, a column for each method."""
+    scores = {
+        (result.samples_per_class, steps_of(result)[0], result.name): mean_and_std(result.scores) for result in results
+    }
+    methods = sorted({name for *_, name in scores})
     return Table(
-        title="Number of steps: validation accuracy in %, 50 per class",
-        header=["steps", *methods],
+        title="Number of steps: validation accuracy in %",
+        header=["per class", "steps", *methods],
         rows=[
-            [Text(f"{steps:,}"), *(Text(scores.get((steps, name), ABSENT)) for name in methods)]
-            for steps in sorted({steps for steps, _ in scores})
+            [Text(size_name(size)), Text(f"{steps:,}")]
+            + [Text(scores.get((size, steps, name), ABSENT)) for name in methods]
+            for size, steps in sorted({place[:2] for place in scores}, key=lambda place: (-place[0], place[1]))
         ],
-        caption=f"mean ± std over {len(results[0].runs)} splits, 1,000 images each",
+        caption=f"mean ± std over {span([len(result.runs) for result in results])} splits, 1,000 images each",
     )
 
 
@@ -155,11 +159,11 @@ def ensembles_table(results: Sequence[Result], members: Iterable[Sequence[str]],
         together = [scores[draw][1] for draw in base.runs]
         alone = max(zip(*(scores[draw][0] for draw in base.runs), strict=True), key=fmean)
         gains = [score - run.score for score, run in zip(together, base.runs.values(), strict=True)]
-        cells = [" with ".join(names), mean_and_std(alone), mean_and_std(together)]
+        cells = ["; ".join(names), mean_and_std(alone), mean_and_std(together)]
         rows.append((fmean(together), [*map(Text, cells), *difference_cells(fmean(gains), half_width(gains))]))
     return Table(
         title="Ensembles: validation accuracy in %, 50 per class",
-        header=["methods", "best member", "ensemble", "difference", "95 % interval"],
+        header=["members", "best member", "ensemble", "difference", "95 % interval"],
         rows=[row for _, row in sorted(rows, key=lambda each: each[0])],
         caption=f"mean ± std over {len(base.runs)} splits, 1,000 images each; mean of the members' probabilities; best "
         f"member: by its mean; differences are those of the ensemble to {reference}, over the same splits, with "
