@@ -75,13 +75,14 @@ class Machine:
                 network.compile(dynamic=False)  # once for each of the few batch sizes, which is faster
 
     def emulation(self) -> str | None:
-        """A line to log before a training, where the device has no instructions for this precision and emulates it;
-        None where it has."""
-        if self.precision not in _DTYPES or _computes_in(_DTYPES[self.precision], self.device):
+        """A line to log before a training, where a CPU has no instructions for this precision and emulates it; None
+        where it has, where that is not known, and on other devices."""
+        dtype = _DTYPES.get(self.precision)
+        if dtype is None or self.device.type != "cpu" or _has_convolutions_in(dtype):
             return None
         return (
-            f"machine.precision={self.precision}: this {self.device.type.upper()} has no instructions for it, so "
-            "training takes many times as long as with machine.precision=auto"
+            f"machine.precision={self.precision}: this CPU has no instructions for it, so training takes many times as "
+            "long as with machine.precision=auto"
         )
 
     @property
@@ -173,16 +174,13 @@ def allotted_cpus() -> int | None:
     return int(allotted) if allotted.isdecimal() else None
 
 
-def _computes_in(dtype: torch.dtype, device: torch.device) -> bool:
-    """Whether convolutions in this half precision have instructions of their own on the device, as far as PyTorch
-    knows."""
-    if device.type == "cuda":
-        return dtype != torch.bfloat16 or torch.cuda.is_bf16_supported(including_emulation=False)
-    if device.type == "cpu" and torch.backends.mkldnn.is_available():
-        # What torch.compile asks, too; without AVX-512 (on Arm: its own bf16) convolutions leave oneDNN.
-        name = {torch.bfloat16: "bf16", torch.float16: "fp16"}[dtype]
-        return bool(getattr(torch.ops.mkldnn, f"_is_mkldnn_{name}_supported")())
-    return True
+def _has_convolutions_in(dtype: torch.dtype) -> bool:
+    """Whether oneDNN computes convolutions of this half precision on the CPU: PyTorch leaves it otherwise, for loops
+    many times slower. True without oneDNN, where nothing tells."""
+    if not torch.backends.mkldnn.is_available():
+        return True
+    name = {torch.bfloat16: "bf16", torch.float16: "fp16"}[dtype]
+    return bool(getattr(torch.ops.mkldnn, f"_is_mkldnn_{name}_supported")())  # what torch.compile asks, too
 
 
 def _find_device(name: str) -> torch.device:

@@ -16,7 +16,7 @@ from chimeramix.report.predicted import Reader
 from chimeramix.report.results import Result
 from chimeramix.report.tables import ABSENT, difference_cells, mean_and_std, span, steps_of
 from chimeramix.runs.record import find_runs, read_record
-from chimeramix.runs.spec import size_name
+from chimeramix.runs.spec import size_name, size_order
 from chimeramix.terminal import Table, Text
 
 CHIMERA_LOSSES = {
@@ -44,7 +44,9 @@ def steps_table(results: Sequence[Result]) -> Table:
         rows=[
             [Text(size_name(size)), Text(f"{steps:,}")]
             + [Text(scores.get((size, steps, name), ABSENT)) for name in methods]
-            for size, steps in sorted({place[:2] for place in scores}, key=lambda place: (-place[0], place[1]))
+            for size, steps in sorted(
+                {place[:2] for place in scores}, key=lambda place: (size_order(place[0]), place[1])
+            )
         ],
         caption=f"mean ± std over {span([len(result.runs) for result in results])} splits, 1,000 images each",
     )
@@ -142,32 +144,38 @@ def combinations_table(results: Sequence[Result], reference: str) -> Table:
 
 
 def ensembles_table(results: Sequence[Result], members: Iterable[Sequence[str]], reference: str) -> Table:
-    """A row for each ensemble of methods that have all of the reference's splits: the mean of their probabilities.
+    """A row for each ensemble whose members have all of the reference's splits.
 
     Args:
         members: methods, named without weights and views, of each ensemble.
+
+    Raises:
+        ValueError: predictions are damaged.
     """
     found = {result.plain_method: result for result in results}
-    base = found[reference]
-    reader = Reader("ensembles", {})
+    draws = sorted(found[reference].runs)
+    damaged: dict[Path, str] = {}
+    reader = Reader("ensembles", damaged)
     rows: list[tuple[float, list[Text]]] = []
     for names in members:
         chosen = [found[name] for name in names if name in found]
         scores = put_together(chosen, "accuracy", reader) if len(chosen) == len(names) else {}
-        if not base.runs.keys() <= scores.keys():
+        if not scores.keys() >= set(draws):
             continue
-        together = [scores[draw][1] for draw in base.runs]
-        alone = max(zip(*(scores[draw][0] for draw in base.runs), strict=True), key=fmean)
-        gains = [score - run.score for score, run in zip(together, base.runs.values(), strict=True)]
+        together = [scores[draw][1] for draw in draws]
+        alone = max(zip(*(scores[draw][0] for draw in draws), strict=True), key=fmean)
+        gains = [score - own for score, own in zip(together, alone, strict=True)]
         cells = ["; ".join(names), mean_and_std(alone), mean_and_std(together)]
         rows.append((fmean(together), [*map(Text, cells), *difference_cells(fmean(gains), half_width(gains))]))
+    if damaged:
+        raise ValueError("; ".join(damaged.values()))
     return Table(
         title="Ensembles: validation accuracy in %, 50 per class",
-        header=["members", "best member", "ensemble", "difference", "95 % interval"],
+        header=["members", "best member", "ensemble", "gain", "95 % interval"],
         rows=[row for _, row in sorted(rows, key=lambda each: each[0])],
-        caption=f"mean ± std over {len(base.runs)} splits, 1,000 images each; mean of the members' probabilities; best "
-        f"member: by its mean; differences are those of the ensemble to {reference}, over the same splits, with "
-        "Student's t intervals; bold: it excludes 0",
+        caption=f"mean ± std over {len(draws)} splits, 1,000 images each; mean of the members' probabilities; best "
+        "member: by its mean; gain: of the ensemble over that member, on the same splits, with Student's t interval; "
+        "bold: it excludes 0",
     )
 
 

@@ -62,10 +62,11 @@ def compare_all(results: list[Result], reference: str) -> list[Against]:
     compared are named in the log.
 
     Args:
-        reference: a method as the table names it; with `, MODEL` behind it where several models have it.
+        reference: a method, named as `full_name` reads it.
 
     Raises:
-        UserError: where no data set has that method, or one has it with several models, or nothing shares its splits.
+        UserError: see `full_name`; where a data set has the method with several models, and where nothing shares its
+            splits.
     """
     reference = full_name(results, reference, "--against")
     groups: dict[tuple[str, str], list[Result]] = defaultdict(list)

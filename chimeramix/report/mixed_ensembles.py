@@ -24,7 +24,7 @@ def mixed_ensemble_tables(
     """A table for each data set and part; a row per number of samples and member.
 
     Args:
-        methods: two or more, as the table names them, with `, MODEL` behind them where several models have them.
+        methods: two or more, named as `full_name` reads them.
         damaged: gets a line for each run whose predictions can't be used.
 
     Raises:

@@ -29,7 +29,7 @@ def add_to(parser: argparse.ArgumentParser) -> None:
         "--compare",
         nargs=2,
         metavar=("METHOD", "OTHER"),
-        help="two methods, named as in the table, over the same splits, with a 95 %% confidence interval",
+        help="two methods of one model, named as in the table, over the same splits, with a 95 %% confidence interval",
     )
     parser.add_argument(
         "--against",

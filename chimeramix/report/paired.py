@@ -31,10 +31,13 @@ class Comparison:
 
 
 def compare(results: list[Result], first: str, second: str) -> list[Comparison]:
-    """Compares two methods, named as in the table, wherever both have runs on the same splits.
+    """Compares two methods of one model wherever both have runs on the same splits.
+
+    Args:
+        first, second: named as `full_name` reads them.
 
     Raises:
-        UserError: for a name that is not in the table, and where no split was used by both.
+        UserError: see `full_name`; and where no model or no split was used by both.
     """
     first, second = (full_name(results, name, "--compare") for name in (first, second))
     firsts, seconds = ([result for result in results if name in result.names] for name in (first, second))
@@ -44,6 +47,8 @@ def compare(results: list[Result], first: str, second: str) -> list[Comparison]:
         comparison = paired(result, same[0]) if same else None
         if comparison is not None:
             comparisons.append(comparison)
+    if {result.model for result in firsts}.isdisjoint(result.model for result in seconds):
+        raise UserError(f"--compare: {first!r} and {second!r} are of different models, which --against compares")
     if not comparisons:
         raise UserError(f"--compare: {first!r} and {second!r} have no split in common, so there is nothing to pair")
     return comparisons

@@ -65,7 +65,7 @@ class Record:
 
     @property
     def precision(self) -> str:
-        """See `precision_of`."""
+        """In which the run was computed; see `precision_of`."""
         return precision_of(self.result)
 
 

@@ -76,8 +76,6 @@ def train(settings: Settings, generator_too: bool = False, sweep: str | None = N
         log.info("the generator %s comes first", generator.path)
         train(settings.of_generator())
 
-    if slow := machine.emulation():
-        log.warning("%s", slow)
     machine.make_reproducible()
     run = Run(settings, machine, source, folder, generator, RunStreams(config.seed, machine.device))
     with memory_errors():
@@ -154,6 +152,8 @@ def _train_in_folder(run: Run, parts: Parts, state: dict[str, Any] | None, progr
             f"{parts.training.epochs * len(parts.training.loader):,}",
             run.machine.device,
         )
+        if slow := run.machine.emulation():
+            log.warning("%s", slow)
         stretch = new_stretch(run.machine, config, run.settings.role)
         tell_changes(stretches_in(state), stretch)
         if parts.views.segments is not None:

@@ -77,7 +77,7 @@ def check_machines(asked: Sweep, todo: list[PlannedRun]) -> list[str]:
     """Raises `UserError` where the runs can't be done with the launcher, or not on this machine.
 
     Returns:
-        Lines to log about what it does slowly.
+        Lines to log about runs that this machine is too slow for.
     """
     launcher = launcher_of(asked)
     if todo and launcher == "slurm" and shutil.which("srun") is None:

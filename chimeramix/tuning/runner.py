@@ -99,7 +99,8 @@ class Runs:
             busy = [run for run, state, _ in short if state in _AT_WORK]
             todo = [run for run, state, _ in short if state not in _AT_WORK and run.identity not in launched]
             if todo:
-                check_machines(asked, todo)
+                for line in check_machines(asked, todo):
+                    log.warning("%s", line)
                 launch(asked, runs, todo)
                 launched |= {run.identity for run in todo}
             elif busy:

@@ -1,7 +1,6 @@
 """From the words of `chimeramix tune` to a checked search; nothing is written."""
 
 import dataclasses
-import logging
 import re
 import shlex
 from dataclasses import dataclass, replace
@@ -29,8 +28,6 @@ from chimeramix.tuning.runner import Runs, words_with
 from chimeramix.tuning.sampler import check_installed
 from chimeramix.tuning.study import Study
 from chimeramix.tuning.trials import Values
-
-log = logging.getLogger(__name__)
 
 _NOT_GIVEN = {
     "rerun": "finished runs of a study count",
@@ -144,8 +141,7 @@ def _try(tree: Tree, space: Words, axes: list[Axis], first: Values, options: Opt
     built = Trials()
     for run in planned.runs:
         built.run(run)
-    for line in check_machines(together, planned.runs):
-        log.warning("%s", line)
+    check_machines(together, planned.runs)
     return planned.runs[0], {settings.config.epochs for settings in together.runs}
 
 
