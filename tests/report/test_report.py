@@ -160,6 +160,14 @@ def test_figures_on_images_that_were_held_out_otherwise_are_not_compared(tmp_pat
     assert "have no split in common" in capsys.readouterr().err
 
 
+def test_names_may_leave_out_weights_and_views(tmp_path: Path, capsys: Output) -> None:
+    for method, accuracy in (("Baseline", 0.3), ("MixUp", 0.35)):
+        for seed in (0, 1):
+            add_run(tmp_path, method, seed, accuracy, settings={"evaluation": {"views": "flip"}})
+    for options in (("--compare", "MixUp", "Baseline"), ("--against", "Baseline")):
+        assert "+5.00" in report(capsys, tmp_path, *options)
+
+
 GEM_0 = {"split": {"_target_": "chimeramix.data.GEM", "number": 0}}
 
 
@@ -182,13 +190,15 @@ def test_pairs_that_share_labelled_images_are_named(
 @pytest.mark.parametrize(
     ("pair", "expected"),
     [
-        (("MixUp", "Baseline"), "'MixUp' is not in the table; its methods are: Baseline; ChimeraMix+Seg; Late"),
+        (("MixUp", "Baseline"), "'MixUp' is not in the table; its methods are: Baseline; ChimeraMix+Seg; Late; Wide"),
         (("Late", "Baseline"), "have no split in common"),
         (("Late", "Baseline", "--format", "csv"), "--format csv"),
+        (("Late, wideresnet_16_8", "Wide"), "are of different models, which --against compares"),
     ],
 )
 def test_what_cannot_be_paired_is_refused(runs: Path, capsys: Output, pair: tuple[str, ...], expected: str) -> None:
     add_run(runs, "Late", 7)
+    add_run(runs, "Wide", model="wideresnet_28_10")
     assert main(["report", str(runs), "--compare", *pair]) == 2
     assert expected in capsys.readouterr().err
 
