@@ -22,12 +22,13 @@ from tests.use.conftest import train_on
 Output = pytest.CaptureFixture[str]
 SHARES = ("accuracy", "top5", "macro_accuracy")
 VIEWED = ("average=ema", "evaluation.views=flip_shift", "machine.precision=bf16", "epochs=4")
+QUICK = ("dataset.image_size=16", "monitor.evaluate_every=0")  # where bf16 is emulated, it takes minutes otherwise
 
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Of digits."""
-    words = {"plain": [], "viewed": VIEWED, "held_out": ["validation.fold=0", "validation.folds=2"]}
+    words = {"plain": [], "viewed": [*VIEWED, *QUICK], "held_out": ["validation.fold=0", "validation.folds=2"]}
     folder = tmp_path_factory.mktemp("runs")
     return {name: run("classifier", folder / name, *more, experiment="baseline") for name, more in words.items()}
 
