@@ -9,7 +9,7 @@ import math
 import torch
 from torch import Tensor
 
-from chimeramix.models.scattering import Scattering, _crop, _fold
+from chimeramix.models.scattering import Scattering, _multiply_and_fold
 
 
 class RealScattering(Scattering):
@@ -21,17 +21,15 @@ class RealScattering(Scattering):
     """
 
     fixed_wavelets: Tensor
-    fixed_low_pass: Tensor
 
     def __init__(self, trained: Scattering, size: int) -> None:
         super().__init__(trained.scales, trained.orientations, learnable=False)
         self.load_state_dict(trained.state_dict())
         padded = size + 2 ** (self.scales + 1)
-        wavelets, low_pass = trained.wavelets(padded, padded), trained._low_pass(padded, padded, torch.device("cpu"))
-        self.register_buffer("fixed_wavelets", wavelets.detach().contiguous())
-        self.register_buffer("fixed_low_pass", low_pass.contiguous())
-        for halvings in range(self.scales + 1):
-            side = padded // 2**halvings
+        self.register_buffer("fixed_wavelets", trained.wavelets(padded, padded).detach().contiguous())
+        for scale in range(self.scales):
+            side = padded // 2**scale
+            self.register_buffer(f"averages_{scale}", trained._averages(side, scale, torch.device("cpu")))
             turn = (torch.arange(side)[:, None] * torch.arange(side) % side).double() * (2 * math.pi / side)
             waves = torch.stack([turn.cos(), turn.sin()]).float()
             self.register_buffer(f"waves_{side}", waves)
@@ -39,8 +37,8 @@ class RealScattering(Scattering):
     def wavelets(self, height: int, width: int) -> Tensor:
         return self.fixed_wavelets
 
-    def _low_pass(self, height: int, width: int, device: torch.device) -> Tensor:
-        return self.fixed_low_pass
+    def _averages(self, side: int, scale: int, device: torch.device) -> Tensor:
+        return self.get_buffer(f"averages_{scale}")
 
     def _waves(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Cosines and sines `[n, n]` for images of n x n pixels; either matrix is symmetric."""
@@ -61,9 +59,6 @@ class RealScattering(Scattering):
         pixels = spectrum.shape[-1] ** 2
         return (cosine @ real - sine @ imaginary) / pixels, (cosine @ imaginary + sine @ real) / pixels
 
-    def _modulus(self, spectrum: Tensor, halvings: int) -> Tensor:
-        real, imaginary = self._inverse(_fold(spectrum, 2**halvings))
+    def _modulus(self, spectrum: Tensor, filters: Tensor, step: int) -> Tensor:
+        real, imaginary = self._inverse(_multiply_and_fold(spectrum, filters, step))
         return (real.square() + imaginary.square()).sqrt()
-
-    def _smooth(self, spectrum: Tensor, low_pass: Tensor, scale: int) -> Tensor:
-        return self._inverse(_fold(spectrum * _crop(low_pass, 2**scale), 2 ** (self.scales - scale)))[0]

@@ -70,36 +70,47 @@ class Scattering(nn.Module):
         with torch.autocast(images.device.type if images.device.type != "meta" else "cpu", enabled=False):
             padded = F.pad(images.float(), [step] * 4, mode="reflect").flatten(0, 1)
             coefficients = self._transform(padded)
-        inner = coefficients[..., 1:-1, 1:-1]  # the padding is one pixel wide by now
-        return inner.reshape(batch, channels * self.coefficients, height // step, width // step)
+        return coefficients.reshape(batch, channels * self.coefficients, height // step, width // step)
 
     def _transform(self, images: Tensor) -> Tensor:
-        """`[N, coefficients, h, w]` of padded images `[N, H, W]`."""
+        """`[N, coefficients, h, w]` of padded images `[N, H, W]`, the padding left out."""
         wavelets = self.wavelets(images.shape[-2], images.shape[-1])  # [J, L, H, W]
-        low_pass = self._low_pass(images.shape[-2], images.shape[-1], images.device)
-        spectrum = self._fourier(images).unsqueeze(-3)  # [N, 1, H, W]
+        spectrum = self._fourier(images)
         first, second = [], []
         for scale in range(self.scales):
-            modulus = self._modulus(spectrum * wavelets[scale], scale)  # [N, L, H / 2^j, W / 2^j]
-            inner_spectrum = self._fourier(modulus)
-            first.append(self._smooth(inner_spectrum, low_pass, scale))
+            modulus = self._modulus(spectrum, wavelets[scale], 2**scale)  # [N, L, H / 2^j, W / 2^j]
+            first.append(self._smooth(modulus, scale))
+            if scale + 1 < self.scales:
+                inner_spectrum = self._fourier(modulus.flatten(0, 1))  # [N L, ...]
             for coarser in range(scale + 1, self.scales):
                 filters = _crop(wavelets[coarser], 2**scale)
-                product = inner_spectrum.unsqueeze(-3) * filters  # [N, L, L, ...]
-                outer = self._fourier(self._modulus(product, coarser - scale))
-                second.append(self._smooth(outer, low_pass, coarser).flatten(1, 2))
-        return torch.cat([self._smooth(spectrum, low_pass, 0), *first, *second], dim=1)
+                outer = self._modulus(inner_spectrum, filters, 2 ** (coarser - scale))  # [N L, L, ...]
+                second.append(self._smooth(outer, coarser).unflatten(0, (len(images), -1)).flatten(1, 2))
+        return torch.cat([self._smooth(images.unsqueeze(1), 0), *first, *second], dim=1)
 
     def _fourier(self, images: Tensor) -> Tensor:
         return torch.fft.fft2(images)
 
-    def _modulus(self, spectrum: Tensor, halvings: int) -> Tensor:
-        return torch.fft.ifft2(_fold(spectrum, 2**halvings)).abs()
+    def _modulus(self, spectrum: Tensor, filters: Tensor, step: int) -> Tensor:
+        """`[N, L, H / step, W / step]`: absolute values of the images that have the spectra `[N, H, W]`, convolved with
+        the filters of Fourier transforms `[L, H, W]`, at every `step`-th pixel."""
+        return torch.fft.ifft2(_multiply_and_fold(spectrum, filters.to(spectrum.dtype), step)).abs()
 
-    def _smooth(self, spectrum: Tensor, low_pass: Tensor, scale: int) -> Tensor:
-        """The local mean of what is kept at every 2^scale-th pixel, at every 2^J-th."""
-        product = spectrum * _crop(low_pass, 2**scale)
-        return torch.fft.ifft2(_fold(product, 2 ** (self.scales - scale))).real
+    def _smooth(self, images: Tensor, scale: int) -> Tensor:
+        """Local means at every 2^J-th pixel of what is kept at every 2^scale-th; those of the padding left out."""
+        rows, columns = (self._averages(side, scale, images.device) for side in images.shape[-2:])
+        return rows @ images @ columns.T
+
+    def _averages(self, side: int, scale: int, device: torch.device) -> Tensor:
+        """Weights `[m, side]` of `_smooth` along one axis. Its Gaussian, which is separable, is 0.8 * 2^(J - 1) pixels
+        wide and not learned."""
+        sigma = 0.8 * 2 ** (self.scales - 1)
+        distances = _distances(side * 2**scale, device)
+        gaussian = torch.exp(-distances.square() / (2 * sigma**2)).sum(0) / (math.sqrt(2 * math.pi) * sigma)
+        kernel = torch.fft.ifft(_crop(torch.fft.fft(gaussian).real, 2**scale, axes=(-1,))).real
+        step = 2 ** (self.scales - scale)
+        kept = torch.arange(step, side - step, step, device=device)  # the padding is one kept pixel wide
+        return kernel[(kept[:, None] - torch.arange(side, device=device)) % side]
 
     def wavelets(self, height: int, width: int) -> Tensor:
         """Fourier transforms `[J, L, height, width]` of the wavelets, real."""
@@ -115,34 +126,34 @@ class Scattering(nn.Module):
         morlet = (wavelet - mean * envelope) * slant / (2 * math.pi * sigma.square())
         return torch.fft.fft2(morlet).real
 
-    def _low_pass(self, height: int, width: int, device: torch.device) -> Tensor:
-        """`[height, width]`: the Fourier transform of a Gaussian of width 0.8 * 2^(J - 1), which is not learned."""
-        y, x = _grid(height, width, device)
-        sigma = 0.8 * 2 ** (self.scales - 1)
-        gaussian = torch.exp(-(x.square() + y.square()) / (2 * sigma**2)).sum(0) / (2 * math.pi * sigma**2)
-        return torch.fft.fft2(gaussian).real[0, 0]
+
+def _distances(side: int, device: torch.device) -> Tensor:
+    """`[3, side]`: distances of the pixels of an axis from its first, over 3 periods."""
+    pixels = torch.fft.fftfreq(side, 1 / side, device=device)
+    return pixels + side * torch.arange(-1, 2, device=device)[:, None]
 
 
 def _grid(height: int, width: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """Rows and columns `[9, 1, 1, height, width]` as distances from the first pixel, over 3 x 3 periods."""
-    rows, columns = (
-        torch.fft.fftfreq(size, 1 / size, device=device) + size * torch.arange(-1, 2, device=device)[:, None]
-        for size in (height, width)
-    )
-    y = rows[:, None, :, None].expand(3, 3, height, width)
-    x = columns[None, :, None, :].expand(3, 3, height, width)
+    y = _distances(height, device)[:, None, :, None].expand(3, 3, height, width)
+    x = _distances(width, device)[None, :, None, :].expand(3, 3, height, width)
     return y.reshape(9, 1, 1, height, width), x.reshape(9, 1, 1, height, width)
 
 
-def _fold(spectrum: Tensor, factor: int) -> Tensor:
-    """The spectrum of every `factor`-th pixel: the mean over the frequencies that become one."""
-    height, width = spectrum.shape[-2] // factor, spectrum.shape[-1] // factor
-    return spectrum.unflatten(-2, (factor, height)).unflatten(-1, (factor, width)).mean((-4, -2))
+def _multiply_and_fold(spectrum: Tensor, filters: Tensor, step: int) -> Tensor:
+    """`[..., L, H / step, W / step]`: products of spectra `[..., H, W]` and filters `[L, H, W]`, as spectra of every
+    `step`-th pixel, each of whose frequencies is the mean over the `step`^2 that become one. As matrix products, which
+    hold no whole product in memory."""
+    height, width = spectrum.shape[-2] // step, spectrum.shape[-1] // step
+    parts, of_filters = (
+        each.unflatten(-1, (step, width)).unflatten(-3, (step, height)) for each in (spectrum, filters / step**2)
+    )
+    return torch.einsum("...ahbw,lahbw->...lhw", parts, of_filters)
 
 
-def _crop(filters: Tensor, factor: int) -> Tensor:
+def _crop(filters: Tensor, factor: int, axes: tuple[int, ...] = (-2, -1)) -> Tensor:
     """A filter's Fourier transform for images of which every `factor`-th pixel is left: its low frequencies."""
-    for axis in (-2, -1):
+    for axis in axes:
         half = filters.shape[axis] // factor // 2
         low, high = filters.narrow(axis, 0, half), filters.narrow(axis, filters.shape[axis] - half, half)
         filters = torch.cat([low, high], dim=axis)
