@@ -6,9 +6,18 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.drawing import empty, pictures_drawn_by
+
 # A shell starts its background jobs with SIGINT ignored, and so would be the commands that tests interrupt with it.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _empty_pictures() -> Iterator[None]:
+    """Of all runs in this process; `tests/runs/conftest.py` has some that are drawn."""
+    with pictures_drawn_by(empty):
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -34,9 +34,6 @@ SUPERMIX = [
 ]
 
 
-pytestmark = pytest.mark.usefixtures("quick_pictures")
-
-
 @cache
 def generator_words(experiment: str) -> list[str]:
     """What makes its generator small; nothing where it has none."""

@@ -19,8 +19,6 @@ from tests.report.store import add_run
 from tests.runs.interrupt import Killed, kill_at_call
 from tests.runs.tiny import assert_same_run, figures, run
 
-pytestmark = pytest.mark.usefixtures("quick_pictures")
-
 EPOCHS = ("epochs=5", "evaluation.median_of=3", "monitor.evaluate_every=0")
 
 
@@ -29,8 +27,13 @@ def read(folder: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     return found["result"], found["records"]
 
 
-def test_the_last_epochs_are_evaluated_and_the_last_one_stays_the_result(tmp_path: Path) -> None:
-    result, records = read(run("classifier", tmp_path, *EPOCHS, experiment="baseline"))
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return run("classifier", tmp_path_factory.mktemp("whole"), *EPOCHS, experiment="baseline")
+
+
+def test_the_last_epochs_are_evaluated_and_the_last_one_stays_the_result(whole: Path) -> None:
+    result, records = read(whole)
     evaluated = {record["epoch"]: record["test"] for record in records if "test" in record}
     assert list(evaluated) == [3, 4, 5]
     accuracies = [each["accuracy"] for each in evaluated.values()]
@@ -40,23 +43,23 @@ def test_the_last_epochs_are_evaluated_and_the_last_one_stays_the_result(tmp_pat
     assert "accuracy_median" not in evaluated[4]
 
 
-def test_it_does_not_depend_on_what_is_monitored_nor_changes_the_training(tmp_path: Path) -> None:
-    folder = run("classifier", tmp_path / "a", *EPOCHS, experiment="baseline")
-    result, _ = read(folder)
+def test_it_does_not_depend_on_what_is_monitored_nor_changes_the_training(whole: Path, tmp_path: Path) -> None:
+    result, _ = read(whole)
     again, _ = read(run("classifier", tmp_path / "b", *EPOCHS[:2], "monitor.evaluate_every=1", experiment="baseline"))
     without = run("classifier", tmp_path / "c", EPOCHS[0], experiment="baseline")
     plain, _ = read(without)
     assert again["test"] == result["test"]
     del result["test"]["accuracy_median"]
     assert plain["test"] == result["test"]
-    (expected,), (found,) = (map(load_file, each.glob("*.safetensors")) for each in (folder, without))
+    (expected,), (found,) = (map(load_file, each.glob("*.safetensors")) for each in (whole, without))
     assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
     assert plain["identity"] != result["identity"]
 
 
 @pytest.mark.parametrize("step", [17, 21, 24])  # in epochs 4 and 5 of 5 steps each
-def test_an_interrupted_run_has_the_same_median(step: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = run("classifier", tmp_path / "whole", *EPOCHS, experiment="baseline")
+def test_an_interrupted_run_has_the_same_median(
+    step: int, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with monkeypatch.context() as patch:
         kill_at_call(patch, ClassifierTraining, "step", step)
         with pytest.raises(Killed):

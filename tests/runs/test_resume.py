@@ -29,10 +29,6 @@ from tests.runs.tiny import assert_same_run, figures, folder_of, overrides, run
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.fixture(autouse=True)
-def _quick(quick_pictures: None) -> None: ...
-
-
 @pytest.mark.parametrize(("step", "every_step"), [(1, True), (5, True), (6, True), (6, False), (10, True)])
 @pytest.mark.parametrize("role", ROLES)
 def test_killed_in_a_step(

@@ -31,7 +31,6 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return runs
 
 
-@pytest.mark.usefixtures("quick_pictures")
 def test_an_interrupted_run_ends_with_the_same_bits(
     whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -27,7 +27,7 @@ BF16 = "machine.precision=bf16"
 
 
 @pytest.fixture(autouse=True)
-def _quick(quick_pictures: None, caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+def _as_before(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     caplog.set_level("INFO")
     threads = torch.get_num_threads()
     yield

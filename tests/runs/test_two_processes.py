@@ -23,7 +23,6 @@ def waiting(
     request: pytest.FixtureRequest,
     uninterrupted: dict[str, Path],
     tmp_path: Path,
-    quick_pictures: None,
     caplog: pytest.LogCaptureFixture,
 ) -> Iterator[tuple[Path, ExitStack, threading.Thread]]:
     """A run that waits for its folder, which the test holds until it closes the stack."""

@@ -15,8 +15,6 @@ from chimeramix.errors import UserError
 from chimeramix.runs.combinations import warn_of_views
 from tests.runs.tiny import run
 
-pytestmark = pytest.mark.usefixtures("quick_pictures")
-
 
 def result_of(folder: Path) -> dict[str, Any]:
     content: dict[str, Any] = json.loads((folder / "result.json").read_text())

@@ -17,8 +17,6 @@ from chimeramix.runs.train import train
 from tests.data.test_image_archive import publish_cub, publish_tiny
 from tests.runs.tiny import folder_of
 
-pytestmark = pytest.mark.usefixtures("quick_pictures")
-
 HALF = [0.5, 0.5, 0.5]
 SIZES = [(40, 20), (20, 40), (24, 24)]  # width, height
 

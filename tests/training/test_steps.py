@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from chimeramix.machine import Machine
-from chimeramix.training import generator as generator_training
 from chimeramix.training import loop
 from chimeramix.training.generator import GeneratorTraining
 from chimeramix.training.tracking import Tracker
@@ -61,7 +60,6 @@ def test_pictures_show_pairs_of_different_images(
         pairs.append((first, partner))
         return {}
 
-    monkeypatch.setattr(generator_training, "draw_columns", lambda columns, path, title: None)
     training = small("generator", "chimeramix_grid", CPU, tmp_path, f"max_labels_per_class={per_class}").training
     assert isinstance(training, GeneratorTraining)
     monkeypatch.setattr(training.generator, "preview", preview)
