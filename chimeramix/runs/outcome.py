@@ -10,6 +10,22 @@ from chimeramix.runs.record import evaluated_part
 from chimeramix.runs.spec import FORMAT
 from chimeramix.training.evaluation import Evaluator
 
+_OF_THE_METHOD = ("loss", "mask", "mixer", "procedure")  # groups of which another option is another method
+
+
+def method_of(settings: Settings) -> str | None:
+    """The method's name in tables: `method`, or else the experiment's, with the parts that the command line has put in
+    place of the experiment's: `MixUp (loss=cosine)`. A name that the command line gives says all."""
+    name = settings.config.method or settings.names.get("experiment")
+    if name is None:
+        return settings.names.get("mixer")
+    words = [word.lstrip("+") for word in settings.overrides]
+    if any(word.startswith("method=") for word in words):
+        return name
+    chosen = {group: f"{group}={settings.names.get(group)}" for group in _OF_THE_METHOD}
+    parts = [text for group, text in chosen.items() if any(word.startswith(f"{group}=") for word in words)]
+    return f"{name} ({', '.join(parts)})" if parts else name
+
 
 def result_of(run: Run, parts: Parts, last: dict[str, Any]) -> dict[str, Any]:
     """The content of `result.json`, but for the weights' digest; `last` is what `fit` returns."""
@@ -19,7 +35,7 @@ def result_of(run: Run, parts: Parts, last: dict[str, Any]) -> dict[str, Any]:
         "role": run.settings.role,
         "dataset": config.dataset["name"],
         "experiment": names.get("experiment"),
-        "method": config.method or names.get("experiment") or names.get("mixer"),
+        "method": method_of(run.settings),
         "augment": " + ".join(filter(None, (_chosen(run.settings, group) for group in ("augment", "erase")))),
         "model": _chosen(run.settings, "model" if run.settings.role == "classifier" else "generator"),
         "max_labels_per_class": config.max_labels_per_class,
