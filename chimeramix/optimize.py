@@ -24,8 +24,8 @@ class Optimisation:
     """Minimises losses over one set of parameters.
 
     Args:
-        parameters: the tensors to change; gradients are computed for these and no others, so a loss may run through
-            networks that stay as they are.
+        parameters: the tensors to change, but for those that require no gradient; gradients are computed for these and
+            no others, so a loss may run through networks that stay as they are.
         optimizer: called with the parameters; a partial of SGD, Adam or AdamW is fused: one kernel then does what many
             do otherwise, and fp16's overflows need no host synchronisation.
         undecayed: those of the parameters that get no weight decay.
@@ -46,9 +46,9 @@ class Optimisation:
         machine: Machine,
         undecayed: Iterable[torch.nn.Parameter] = (),
     ) -> None:
-        self._parameters = list(parameters)
+        self._parameters, apart = _learned(parameters), _learned(undecayed)
         self._made_by = optimizer, schedule, total_steps, machine
-        self._optimizer = _made(optimizer, _groups(self._parameters, list(undecayed)), machine)
+        self._optimizer = _made(optimizer, _groups(self._parameters, apart), machine)
         self._schedule = schedule
         self._total_steps = total_steps
         self._initial_rates = [float(group["lr"]) for group in self._optimizer.param_groups]
@@ -180,6 +180,11 @@ def _made(
             for parameter in group["params"] if group["momentum"] else []:
                 made.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
     return made
+
+
+def _learned(parameters: Iterable[torch.nn.Parameter]) -> list[torch.nn.Parameter]:
+    """Without those that stay as they are, of which autograd refuses to know a gradient."""
+    return [parameter for parameter in parameters if parameter.requires_grad]
 
 
 def _groups(parameters: list[torch.nn.Parameter], undecayed: list[torch.nn.Parameter]) -> list[Any]:

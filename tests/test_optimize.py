@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from chimeramix.machine import Machine
 from chimeramix.optimize import Optimisation, minimise
-from chimeramix.training.schedules import Cosine, MultiStep
+from chimeramix.training.schedules import Constant, Cosine, MultiStep
 
 CPU = Machine(torch.device("cpu"))
 STEPS = 12
@@ -115,6 +115,20 @@ def test_gradients_go_to_its_own_parameters_and_through_others() -> None:
     assert own.grad.item() == 36
     assert other.grad is None
     assert other.item() == 3
+
+
+@pytest.mark.parametrize("sharpness", [False, True])
+def test_parameters_that_are_not_learned_stay(sharpness: bool) -> None:
+    """Frozen layers, of which weight decay would move the weights."""
+    learned, frozen = nn.Parameter(torch.tensor(2.0)), nn.Parameter(torch.tensor(3.0), requires_grad=False)
+    sgd = partial(torch.optim.SGD, lr=0.1, weight_decay=0.5)
+    optimisation = Optimisation([learned, frozen], sgd, Constant(), 10, CPU, undecayed=[frozen])
+    if sharpness:
+        optimisation.minimise_around(learned * frozen, lambda: learned * frozen, 0.05)
+    else:
+        optimisation.minimise(learned * frozen)
+    assert learned.item() == pytest.approx(2 - 0.1 * (3 + 0.5 * 2))
+    assert frozen.item() == 3
 
 
 def test_gradients_do_not_add_up_over_steps() -> None:
