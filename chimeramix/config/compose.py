@@ -10,6 +10,7 @@ import re
 import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import cache
 from typing import Any, NoReturn
 
 from hydra import compose, version
@@ -51,6 +52,8 @@ from chimeramix.config.settings import Settings, typed
 from chimeramix.config.targets import with_current_targets
 from chimeramix.config.tree import Tree, tree_of
 from chimeramix.errors import UserError
+
+_OF_THE_METHOD = ("erase", "loss", "mask", "mixer", "procedure")  # groups of which another option is another method
 
 
 def register() -> None:
@@ -213,7 +216,8 @@ def settings_from(tree: Tree, config: DictConfig, choices: dict[str, Any], overr
     generator_seed = take_generator_seed(plain)
     if tree.role == "generator" and generator_seed is not None:
         plain["seed"] = generator_seed
-    settings = Settings(tree.role, typed(plain, Config), names, tree.options + overrides, generator_seed)
+    replaced = _replaced(tree, names, overrides)
+    settings = Settings(tree.role, typed(plain, Config), names, tree.options + overrides, generator_seed, replaced)
     check_values(settings.config)
     check_validation(settings.config.validation, settings.config.split is not None)
     for group in (*GROUPS, *OPTIONAL_GROUPS):
@@ -224,6 +228,25 @@ def settings_from(tree: Tree, config: DictConfig, choices: dict[str, Any], overr
             raise UserError(f"there is no {group} here: choose one with {group}=NAME ({', '.join(options)})")
         check_types(plain[group], group)
     return settings
+
+
+def _replaced(tree: Tree, names: dict[str, str | None], overrides: list[str]) -> tuple[str, ...]:
+    """`mixer=cutmix`, for each part of the method of which the command line chose another option than the experiment
+    does."""
+    typed = [group for group in _OF_THE_METHOD if any(word.startswith(f"{group}=") for word in overrides)]
+    added = tuple(word for word in overrides if word.startswith(tuple(f"+{group}=" for group in ADDED_GROUPS)))
+    if not typed or not any(word.startswith("+experiment=") for word in added):
+        return ()
+    own = _choices(tree, added)
+    # Tables name an eraser beside the method: that is enough where the method has none.
+    other = [group for group in typed if names[group] != own[group]]
+    return tuple(f"{group}={names[group]}" for group in other if group != "erase" or own[group] not in (None, "none"))
+
+
+@cache
+def _choices(tree: Tree, overrides: tuple[str, ...]) -> dict[str, Any]:
+    """The options that are chosen with these overrides, within `hydra_ready`."""
+    return compose_tree(tree, list(overrides))[1]
 
 
 def _check_keys(config: DictConfig, tree: Tree, overrides: list[str], schema: Any = Config, prefix: str = "") -> None:

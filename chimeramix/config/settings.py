@@ -23,6 +23,7 @@ class Settings:
         names: the chosen option of each config group ("dataset": "cifair10", ...).
         overrides: the command line's.
         generator_seed: `generator.seed`, of the generator that the same overrides train; None for the run's own.
+        replaced: parts of another method than the experiment's that the command line chose: `mixer=cutmix`.
     """
 
     role: str
@@ -30,6 +31,7 @@ class Settings:
     names: dict[str, str | None]
     overrides: list[str]
     generator_seed: int | None = None
+    replaced: tuple[str, ...] = ()
 
     @property
     def own_folders(self) -> list[Path]:
@@ -41,11 +43,11 @@ class Settings:
         return Path(self.config.machine.runs_dir).expanduser()
 
     def of_generator(self) -> "Settings":
-        """The generator that the same overrides train."""
+        """The generator that the same overrides train, to its end."""
         seed = self.config.seed if self.generator_seed is None else self.generator_seed
-        return dataclasses.replace(
-            self, role="generator", config=dataclasses.replace(self.config, rerun=False, seed=seed)
-        )
+        monitor = dataclasses.replace(self.config.monitor, stop_after=None)
+        config = dataclasses.replace(self.config, rerun=False, seed=seed, monitor=monitor)
+        return dataclasses.replace(self, role="generator", config=config)
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -54,12 +56,14 @@ class Settings:
             "names": self.names,
             "overrides": self.overrides,
             "generator_seed": self.generator_seed,
+            "replaced": list(self.replaced),
         }
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> "Settings":
         config, names = config_from_file(content["values"]), content["names"]
-        return cls(content["role"], config, names, content["overrides"], content.get("generator_seed"))
+        replaced = tuple(content.get("replaced", ()))
+        return cls(content["role"], config, names, content["overrides"], content.get("generator_seed"), replaced)
 
 
 def config_from_file(values: Mapping[str, Any]) -> Config:

@@ -10,21 +10,16 @@ from chimeramix.runs.record import evaluated_part
 from chimeramix.runs.spec import FORMAT
 from chimeramix.training.evaluation import Evaluator
 
-_OF_THE_METHOD = ("loss", "mask", "mixer", "procedure")  # groups of which another option is another method
-
 
 def method_of(settings: Settings) -> str | None:
-    """The method's name in tables: `method`, or else the experiment's, with the parts that the command line has put in
-    place of the experiment's: `MixUp (loss=cosine)`. A name that the command line gives says all."""
+    """The method's name in tables: `method`, or else the experiment's, with the parts that the command line put in its
+    parts' place: `MixUp (loss=cosine)`. A name that the command line gives says all."""
     name = settings.config.method or settings.names.get("experiment")
     if name is None:
         return settings.names.get("mixer")
-    words = [word.lstrip("+") for word in settings.overrides]
-    if any(word.startswith("method=") for word in words):
+    if any(word.lstrip("+").startswith("method=") for word in settings.overrides):
         return name
-    chosen = {group: f"{group}={settings.names.get(group)}" for group in _OF_THE_METHOD}
-    parts = [text for group, text in chosen.items() if any(word.startswith(f"{group}=") for word in words)]
-    return f"{name} ({', '.join(parts)})" if parts else name
+    return f"{name} ({', '.join(settings.replaced)})" if settings.replaced else name
 
 
 def result_of(run: Run, parts: Parts, last: dict[str, Any]) -> dict[str, Any]:

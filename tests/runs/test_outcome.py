@@ -1,8 +1,11 @@
 """What a finished run's record calls its method."""
 
+import json
+
 import pytest
 
 from chimeramix.config.compose import compose_settings
+from chimeramix.config.settings import Settings
 from chimeramix.runs.outcome import method_of
 
 
@@ -14,9 +17,15 @@ from chimeramix.runs.outcome import method_of
         ("+experiment=mixup loss=cosine", "MixUp (loss=cosine)"),
         ("+experiment=baseline mixer=cutmix loss=cosine", "Baseline (loss=cosine, mixer=cutmix)"),
         ("+experiment=chimeramix_grid mask=segments", "ChimeraMix+Grid (mask=segments)"),
+        ("+track=small +experiment=mixup mixer=cutmix", "MixUp (mixer=cutmix)"),
+        ("+experiment=baseline loss=cross_entropy mixer=none", "Baseline"),
+        ("+experiment=baseline erase=cutout", "Baseline"),
+        ("+experiment=cutout erase=random_erasing", "Cutout (erase=random_erasing)"),
         ("+experiment=baseline mixer=cutmix method=Mine", "Mine"),
         ("mixer=cutmix", "cutmix"),
     ],
 )
 def test_a_method_is_named_after_its_experiment_and_what_replaced_parts_of_it(words: str, expected: str) -> None:
-    assert method_of(compose_settings("classifier", ["+dataset=cifair10", *words.split()])) == expected
+    settings = compose_settings("classifier", ["+dataset=cifair10", *words.split()])
+    assert method_of(settings) == expected
+    assert method_of(Settings.from_json(json.loads(json.dumps(settings.to_json())))) == expected
