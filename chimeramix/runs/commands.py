@@ -1,6 +1,5 @@
 """The commands that a message tells to type."""
 
-import re
 import shlex
 
 from chimeramix.config.place import entry_command
@@ -17,8 +16,13 @@ def train_command(role: str, overrides: list[str]) -> str:
 
 def generator_command(overrides: list[str]) -> str:
     """The command that trains the generator which a classifier with these overrides looks for."""
-    kept = [word for word in overrides if re.split(r"[.=@]", word.lstrip("+~"))[0] not in _CLASSIFIER_ONLY]
-    return train_command("generator", kept)
+    return train_command("generator", [word for word in overrides if _part(word) not in _CLASSIFIER_ONLY])
+
+
+def _part(word: str) -> str:
+    """The part of the configuration that an override changes: `generator` of `schedule@generator.schedule=cosine`."""
+    key = word.lstrip("+~").partition("=")[0]
+    return key.rpartition("@")[2].partition(".")[0]
 
 
 def resume_command(role: str, overrides: list[str]) -> str:

@@ -112,10 +112,7 @@ class RunFolder:
 
     def cleared_for(self, sweep: str | None) -> bool:
         """Whether a sweep has started this run over already: its job may come back from the queue."""
-        try:
-            return sweep is not None and (self.path / _CLEARED).read_text(encoding="utf-8") == sweep
-        except (FileNotFoundError, NotADirectoryError):
-            return False
+        return sweep is not None and cleared_for(self.path, sweep)
 
     def describe(self, config: str, split: dict[str, Any], device: str, command: str, own: Sequence[Path]) -> None:
         """Writes what the run is, before it begins: `config.yaml`, `spec.json`, `split.json`, `environment.json`, the
@@ -132,6 +129,14 @@ class RunFolder:
         write_json(self.path / "result.json", result)
         if not keep_checkpoint:
             (self.path / "checkpoint.pt").unlink(missing_ok=True)
+
+
+def cleared_for(path: Path, sweep: str) -> bool:
+    """Whether a sweep, known by its folder, has started over the run of this folder."""
+    try:
+        return (path / _CLEARED).read_text(encoding="utf-8") == sweep
+    except (FileNotFoundError, NotADirectoryError):
+        return False
 
 
 def folders_in(runs_dir: Path) -> dict[str, Path]:

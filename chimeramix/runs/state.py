@@ -23,6 +23,12 @@ from chimeramix.runs.record import DamagedRecord, metrics_of, read_record
 
 log = logging.getLogger(__name__)
 
+OUT_OF_MEMORY = "(out of memory?)"
+"""How the reason of a run ends that was killed by SIGKILL; Slurm says OUT_OF_MEMORY of a job."""
+
+FAILED_TRIAL = "(a failed trial of a study)"
+"""How the reason of a run ends that a study has counted as failed, and does not try again."""
+
 STATES = ("done", "running", "queued", "interrupted", "failed", "missing")
 
 _SECONDS_BETWEEN_WRITES = 10
@@ -75,6 +81,15 @@ class RunStatus:
     def paused(self) -> bool:
         """Whether the run has stopped as it was asked to; the same command would end at once."""
         return (self.reason or "").endswith(PAUSED)
+
+    @property
+    def out_of_memory(self) -> bool:
+        """Whether the kernel or Slurm may have killed the run for its memory."""
+        return (self.reason or "").endswith((OUT_OF_MEMORY, "OUT_OF_MEMORY"))
+
+    @property
+    def failed_trial(self) -> bool:
+        return (self.reason or "").endswith(FAILED_TRIAL)
 
     @property
     def seconds_left(self) -> float | None:

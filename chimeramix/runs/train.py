@@ -170,7 +170,7 @@ def _train_in_folder(run: Run, parts: Parts, state: dict[str, Any] | None, progr
             state,
             progress,
             stretch,
-            config.monitor.stop_after if run.settings.role == "classifier" else None,
+            config.monitor.stop_after,
         )
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in parts.weights.state_dict().items()}
         metadata = {"identity": folder.identity}

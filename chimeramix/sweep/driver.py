@@ -8,15 +8,16 @@ from pathlib import Path
 
 from chimeramix.config.sweep import Sweep, read_sweep
 from chimeramix.config.tree import Tree
-from chimeramix.errors import Interrupted, RunFailure, UserError
+from chimeramix.errors import PAUSED, Interrupted, RunFailure, UserError
 from chimeramix.machine import Machine
 from chimeramix.runs.commands import to_repeat, train_command
+from chimeramix.runs.folder import cleared_for
 from chimeramix.runs.record import read_record
 from chimeramix.runs.sources import changed_since
 from chimeramix.runs.state import RunStatus
 from chimeramix.sweep.launch import Job, in_this_process, on_slurm, on_this_machine
 from chimeramix.sweep.plan import PlannedRun, count_states, plan, queue_of, states_of, write_plan
-from chimeramix.sweep.pool import default_at_once
+from chimeramix.sweep.pool import default_at_once, take_any_gpu
 from chimeramix.sweep.task import write_job
 from chimeramix.sweep.trial import Trials
 from chimeramix.terminal import counted
@@ -60,10 +61,9 @@ def sweep(tree: Tree, overrides: list[str]) -> None:
     if planned.runs:
         log.info("%s: %s", counted(len(planned.runs), "run"), count_states(states))
         _warn_of_changes([run for run, (state, _) in zip(planned.runs, states, strict=True) if state == "done"])
-    if todo:
-        launch(asked, planned.runs, todo)
+    former = launch(asked, planned.runs, todo) if todo else []
     if planned.runs:
-        _summarise(planned.runs, asked)
+        _summarise(planned.runs, asked, former)
 
 
 def launcher_of(asked: Sweep) -> str:
@@ -121,7 +121,7 @@ def states_and_queue(runs: list[PlannedRun], sweeps: Path) -> list[tuple[str, Ru
         raise RunFailure(str(error)) from error
 
 
-def launch(asked: Sweep, runs: list[PlannedRun], todo: list[PlannedRun]) -> None:
+def launch(asked: Sweep, runs: list[PlannedRun], todo: list[PlannedRun]) -> list[PlannedRun]:
     """Does some of a sweep's runs, and the generators that they lack, with its launcher; returns when all have ended.
 
     A run's failure is recorded in its folder and leaves the others alone.
@@ -130,6 +130,9 @@ def launch(asked: Sweep, runs: list[PlannedRun], todo: list[PlannedRun]) -> None
         asked: whose launcher, resources and folder they use.
         runs: all of the sweep, which its folder names.
         todo: those to do; `check_machines` and `Trials` have passed them.
+
+    Returns:
+        Those that were to start over and did not come to it: they have their former results.
 
     Raises:
         UserError: where the launcher takes none of them.
@@ -149,7 +152,8 @@ def launch(asked: Sweep, runs: list[PlannedRun], todo: list[PlannedRun]) -> None
         if launcher == "basic":
             in_this_process(jobs)
         elif launcher == "local":
-            on_this_machine(jobs, pack or default_at_once())
+            devices = {run.settings.config.machine.device for run in todo if run.settings is not None}
+            on_this_machine(jobs, pack or default_at_once(devices), take_any_gpu(devices))
         else:
             on_slurm(jobs, asked.resources, asked.largest_batch, folder)
     except UserError:
@@ -165,7 +169,20 @@ def launch(asked: Sweep, runs: list[PlannedRun], todo: list[PlannedRun]) -> None
     except Interrupted as stop:
         stop.rerun = any(run.settings is not None and run.settings.config.rerun for run in todo)
         log.info("%s", count_states(states_of(runs)))
+        if former := _not_started_over(todo, folder):
+            log.warning("%s; rerun=true starts all over", _with_former_results(former))
         raise
+    return _not_started_over(todo, folder)
+
+
+def _not_started_over(todo: list[PlannedRun], folder: Path) -> list[PlannedRun]:
+    again = [run for run in todo if run.settings is not None and run.settings.config.rerun]
+    return [run for run in again if not cleared_for(run.folder, str(folder.absolute()))]
+
+
+def _with_former_results(runs: list[PlannedRun]) -> str:
+    count = len(runs)
+    return f"{counted(count, 'run')} did not start over and {'has its' if count == 1 else 'have their'} former result"
 
 
 def _new_folder(wanted: Path) -> Path:
@@ -189,21 +206,37 @@ def _runs_dir(asked: Sweep) -> str:
     return str(asked.runs[0].config.machine.runs_dir)
 
 
-def _summarise(runs: list[PlannedRun], asked: Sweep) -> None:
-    """Says how many runs are done and what is wrong with the others. Raises `RunFailure` where any is not done."""
+def _summarise(runs: list[PlannedRun], asked: Sweep, former: list[PlannedRun]) -> None:
+    """Says how many runs are done and what is wrong with the others. Raises `RunFailure` where any is not done, but for
+    those that have stopped as they were asked to.
+
+    Args:
+        former: runs that did not start over, as they were to, and are done all the same.
+    """
     states = states_and_queue(runs, asked.folder.parent)
-    unfinished = [(run, state, status) for run, (state, status) in zip(runs, states, strict=True) if state != "done"]
+    both = [(run, state, status) for run, (state, status) in zip(runs, states, strict=True)]
+    paused = sum(status is not None and status.paused for _, _, status in both)
+    unfinished = [each for each in both if each[1] != "done" and not (each[2] is not None and each[2].paused)]
     for run, state, status in unfinished[:_MOST_LISTED]:
         log.info("%s: %s", run.folder, _describe(state, status))
     if len(unfinished) > _MOST_LISTED:
         log.info("... and %d more: chimeramix status %s", len(unfinished) - _MOST_LISTED, _runs_dir(asked))
+    finished = {run.identity for run, state, _ in both if state == "done"}
+    former = [run for run in former if run.identity in finished]
+    for run in former[:_MOST_LISTED]:
+        log.info("%s: did not start over", run.folder)
     summary = f"{count_states(states)} of {counted(len(runs), 'run')}"
     if any(state in ("queued", "running") for _, state, _ in unfinished):
         raise RunFailure(f"{summary}; how far they are: chimeramix status {_runs_dir(asked)}")
+    if former:
+        raise RunFailure(f"{summary}; {_with_former_results(former)}; rerun=true starts all over")
     if unfinished:
         command = train_command(asked.role, to_repeat(asked.overrides))
         raise RunFailure(f"{summary}; for the rest repeat: {command} --multirun")
-    log.info("%s", "the run is done" if len(runs) == 1 else f"all {len(runs)} runs are done")
+    if paused:
+        log.info("%s; %d stopped as asked %s", summary, paused, PAUSED)
+    else:
+        log.info("%s", "the run is done" if len(runs) == 1 else f"all {len(runs)} runs are done")
 
 
 def _describe(state: str, status: RunStatus | None) -> str:

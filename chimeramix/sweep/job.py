@@ -19,7 +19,7 @@ class SlurmJob:
     """What submitit calls on a node, and again with the same argument when the job was put back into the queue."""
 
     def __call__(self, file: str) -> None:
-        from chimeramix.sweep.pool import run_pool
+        from chimeramix.sweep.pool import run_pool, take_any_gpu
 
         set_up_logging()
         tasks = read_job(Path(file))
@@ -27,7 +27,9 @@ class SlurmJob:
             if len(tasks) == 1:
                 attempt(tasks[0])
             else:
-                run_pool([(Path(file), number) for number in range(len(tasks))], len(tasks))
+                numbered = [(Path(file), number) for number in range(len(tasks))]
+                devices = [task.settings.config.machine.device for task in tasks]
+                run_pool(numbered, len(tasks), deal_gpus=take_any_gpu(devices))
         except Interrupted as stop:
             # submitit's handler, which puts the job back into the queue and leaves; it raises where a job has
             # reached its time limit more often than hydra.launcher.max_num_timeout allows.

@@ -44,8 +44,8 @@ def in_this_process(jobs: list[Job]) -> None:
             attempt(task)
 
 
-def on_this_machine(jobs: list[Job], at_once: int) -> None:
-    """Some runs at the same time, each in a process of its own. Raises `Interrupted`."""
+def on_this_machine(jobs: list[Job], at_once: int, deal_gpus: bool = True) -> None:
+    """Some runs at the same time, each in a process of its own; see `run_pool`. Raises `Interrupted`."""
     tasks = [(job.file, number) for job in jobs for number in range(len(job.runs))]
     runs = [run for job in jobs for run in job.runs]
     count, done, started = 0, 0, time.monotonic()
@@ -66,7 +66,7 @@ def on_this_machine(jobs: list[Job], at_once: int) -> None:
                     more = f", about {time_text(pace * math.ceil((len(runs) - count) / at_once))} left"
                 log.info("%d of %d: %s %s%s", count, len(runs), folder.name, "paused" if paused else state, more)
 
-        run_pool(tasks, at_once, ended)
+        run_pool(tasks, at_once, ended, deal_gpus)
 
 
 def on_slurm(jobs: list[Job], resources: dict[str, Any], largest_batch: int | None, sweep_folder: Path) -> None:

@@ -158,7 +158,13 @@ def count_states(states: list[tuple[str, RunStatus | None]]) -> str:
 def write_plan(folder: Path, sweep: Sweep, runs: list[PlannedRun]) -> None:
     """`sweep.json`: from which `chimeramix status` knows what belongs to the sweep."""
     cells = [
-        {"folder": str(run.folder.absolute()), "role": run.role, "columns": run.columns, "command": run.command}
+        {
+            "folder": str(run.folder.absolute()),
+            "role": run.role,
+            "columns": run.columns,
+            "command": run.command,
+            "identity": run.identity,  # a run's folder may be renamed
+        }
         for run in runs
     ]
     content = {

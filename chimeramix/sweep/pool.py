@@ -6,12 +6,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
 from chimeramix.errors import Interrupted
 from chimeramix.machine import allotted_cpus
-from chimeramix.runs.state import RunStatus, write_status
+from chimeramix.runs.state import OUT_OF_MEMORY, RunStatus, write_status
 from chimeramix.sweep.task import read_job
 from chimeramix.training.stopping import StopRequest
 
@@ -19,7 +19,10 @@ log = logging.getLogger(__name__)
 
 
 def run_pool(
-    tasks: list[tuple[Path, int]], at_once: int, ended: Callable[[int], object] = lambda position: None
+    tasks: list[tuple[Path, int]],
+    at_once: int,
+    ended: Callable[[int], object] = lambda position: None,
+    deal_gpus: bool = True,
 ) -> None:
     """Does runs, at most `at_once` at the same time; the GPUs are dealt out in turn, the CPUs in equal shares.
 
@@ -29,13 +32,14 @@ def run_pool(
     Args:
         tasks: job files, and a run's number in its file.
         ended: called with a task's position when its process has ended.
+        deal_gpus: False where the runs name the GPU that they take; see `take_any_gpu`.
 
     Raises:
         Interrupted: after a signal.
     """
     waiting = list(enumerate(tasks))
     slots = list(range(at_once))
-    gpus = _visible_gpus()
+    gpus = _visible_gpus() if deal_gpus else []
     running: dict[int, tuple[subprocess.Popen[bytes], int]] = {}
     with StopRequest() as stop:
         while waiting or running:
@@ -65,9 +69,19 @@ def run_pool(
             time.sleep(0.1)
 
 
-def default_at_once() -> int:
-    """One run a GPU; on a machine without, one for each two CPUs."""
-    return len(_visible_gpus()) or max(1, _cpus() // 2)
+def take_any_gpu(devices: Iterable[str]) -> bool:
+    """Whether one of these values of `machine.device` takes the GPU that it is given: `cuda:1` and `cpu` do not."""
+    return any(device in ("auto", "cuda") for device in devices)
+
+
+def default_at_once(devices: Collection[str]) -> int:
+    """One run a GPU; where the runs take none, one for each two CPUs.
+
+    Args:
+        devices: `machine.device` of the runs.
+    """
+    gpus = len(_visible_gpus()) if take_any_gpu(devices) else len({*devices} - {"cpu"})
+    return gpus or max(1, _cpus() // 2)
 
 
 def _start(file: Path, number: int, slot: int, gpus: list[str], at_once: int) -> "subprocess.Popen[bytes]":
@@ -99,7 +113,7 @@ def _ignore_sigterm() -> None:
 def _record_kill(file: Path, number: int, signal_number: int) -> None:
     task = read_job(file)[number]
     name = signal.Signals(signal_number).name
-    hint = " (out of memory?)" if signal_number == signal.SIGKILL else ""
+    hint = f" {OUT_OF_MEMORY}" if signal_number == signal.SIGKILL else ""
     log.error("error: %s: killed by %s%s", task.folder.name, name, hint)
     write_status(task.folder, RunStatus("interrupted", task.command, f"killed by {name}{hint}"))
 

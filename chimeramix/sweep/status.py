@@ -214,8 +214,8 @@ def _commands(rows: list[tuple[PlannedRun, State]], commands: dict[str, str]) ->
     """The commands that do what is neither done, running nor queued: a sweep's once, then those of single runs."""
     lines: dict[str, None] = {}
     for run, (state, status) in rows:
-        paused = status is not None and status.paused
-        if state in ("missing", "interrupted", "failed") and not paused:
+        ended = status is not None and (status.paused or status.failed_trial)
+        if state in ("missing", "interrupted", "failed") and not ended:
             line = commands.get(run.identity) or (status.command if status and status.command else run.command)
             if line:
                 lines[line] = None

@@ -3,6 +3,7 @@
 import json
 import logging
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from chimeramix.config.sweep import Sweep, sweep_of_jobs
 from chimeramix.config.tree import Tree
 from chimeramix.errors import RunFailure, UserError
 from chimeramix.runs.record import read_record
-from chimeramix.runs.state import RunStatus, read_state
+from chimeramix.runs.state import FAILED_TRIAL, RunStatus, read_state, write_status
 from chimeramix.sweep.driver import check_machines, launch, states_and_queue
 from chimeramix.sweep.plan import PlannedRun, plan
 from chimeramix.sweep.trial import Trials
@@ -25,6 +26,7 @@ from chimeramix.tuning.trials import Outcome, Values
 log = logging.getLogger(__name__)
 
 _AT_WORK = ("running", "queued")
+_TRIES = 2  # of a run that is killed, maybe for its memory
 _WAIT = 1.0  # seconds between two looks at runs of other processes
 
 
@@ -89,20 +91,25 @@ class Runs:
         return sweep_of_jobs(self.tree, typed, jobs, self.command)
 
     def _bring(self, asked: Sweep, runs: list[PlannedRun], rung: Rung) -> None:
-        """Launches what is missing, once, and waits for what other processes are doing already."""
-        launched: set[str] = set()
+        """Launches what is missing, once, and waits for what other processes are doing already. Runs that are killed,
+        maybe for their memory, have a second try."""
+        launched: Counter[str] = Counter()
         waiting = False
         while True:
             states = states_and_queue(runs, asked.folder.parent)
             both = zip(runs, states, strict=True)
             short = [(run, *state) for run, state in both if not self._there(run, state[0], rung)]
             busy = [run for run, state, _ in short if state in _AT_WORK]
-            todo = [run for run, state, _ in short if state not in _AT_WORK and run.identity not in launched]
+            todo = [
+                _that_is_evaluated(run, rung)
+                for run, state, status in short
+                if state not in _AT_WORK and launched[run.identity] < (_TRIES if _killed(status) else 1)
+            ]
             if todo:
                 for line in check_machines(asked, todo):
                     log.warning("%s", line)
                 launch(asked, runs, todo)
-                launched |= {run.identity for run in todo}
+                launched.update(run.identity for run in todo)
             elif busy:
                 if not waiting:
                     log.info("%s of this study at work already: waiting", counted(len(busy), "run"))
@@ -162,15 +169,35 @@ def _epochs(folder: Path) -> Iterator[dict[str, Any]]:
             return
 
 
+def _that_is_evaluated(run: PlannedRun, rung: Rung) -> PlannedRun:
+    """The run, to stop at the next evaluation where it has passed the rung without one: it may have been begun by a
+    study that stops nobody."""
+    reached = max((int(line["epoch"]) for line in _epochs(run.folder)), default=0)
+    if rung.epoch is None or rung.every is None or reached < rung.epoch or run.settings is None:
+        return run
+    config = run.settings.config
+    monitor = replace(config.monitor, stop_after=(reached // rung.every + 1) * rung.every)
+    return replace(run, settings=replace(run.settings, config=replace(config, monitor=monitor)))
+
+
+def _killed(status: RunStatus | None) -> bool:
+    return status is not None and status.out_of_memory
+
+
 def _failed(known: Outcome, folder: Path) -> Outcome:
+    """Of a run that will not be tried again, which its folder says from now on."""
     _, status = read_state(folder)
     steps = max((int(line["step"]) for line in _epochs(folder)), default=0)
-    return replace(known, steps=steps, reason=(status.reason if status else None) or "it failed")
+    reason = ((status.reason if status else None) or "it failed").removesuffix(f" {FAILED_TRIAL}")
+    if type(status) is RunStatus and not status.failed_trial:  # a damaged record stays as it is
+        write_status(folder, replace(status, state="failed", reason=f"{reason} {FAILED_TRIAL}"))
+    return replace(known, steps=steps, reason=reason)
 
 
 def _check_ended(short: list[tuple[PlannedRun, str, RunStatus | None]]) -> None:
-    """Raises `RunFailure` for runs that were stopped from outside: what they would have given is not known."""
-    stopped = [(run, status) for run, state, status in short if state != "failed"]
+    """Raises `RunFailure` for runs that were stopped from outside: what they would have given is not known. Those that
+    were killed, maybe for their memory, and again at their second try have failed."""
+    stopped = [(run, status) for run, state, status in short if state != "failed" and not _killed(status)]
     if stopped:
         run, status = stopped[0]
         reason = (status.reason if status else None) or "it never began"

@@ -39,6 +39,8 @@ def test_an_installed_package_has_its_own_and_not_anothers_beside_it(tmp_path: P
 def test_in_a_checkout_commands_name_the_scripts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     assert generator_command([DIGITS, "mixer.probability=1"]) == f"python train_generator.py {DIGITS}"
+    own_schedule = "schedule@generator.schedule=cosine"  # not the classifier's
+    assert generator_command([DIGITS, own_schedule, "schedule=cosine"]).endswith(f" {DIGITS} {own_schedule}")
     monkeypatch.chdir(tmp_path)
     assert generator_command([DIGITS]) == f"python {ROOT / 'train_generator.py'} {DIGITS}"
 

@@ -74,6 +74,35 @@ def test_a_run_gets_the_gpu_of_the_one_that_ended(
     assert [environment["CUDA_VISIBLE_DEVICES"] for environment in run(6, 2)] == ["0", "1"] * 3
 
 
+def test_runs_that_name_their_gpu_see_all_of_them(
+    started: Environments, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    (tmp_path / "jobs").mkdir()
+    pool.run_pool([(tmp_path / "jobs" / "0.json", 0)], 1, deal_gpus=pool.take_any_gpu({"cuda:1"}))
+    assert [environment["CUDA_VISIBLE_DEVICES"] for environment in started] == ["0,1"]
+
+
+@pytest.mark.parametrize(
+    ("visible", "devices", "expected"),
+    [
+        ("0,1,2", {"auto"}, 3),
+        ("0,1,2", {"cuda"}, 3),
+        ("0,1,2", {"cuda:1"}, 1),
+        ("0,1,2", {"cuda:0", "cuda:2"}, 2),
+        ("0,1,2", {"cpu"}, 4),
+        ("", {"auto"}, 4),
+    ],
+)
+@pytest.mark.usefixtures("started")
+def test_how_many_runs_go_at_once(
+    visible: str, devices: set[str], expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As many as they have GPUs; without one, half as many as there are CPUs."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert pool.default_at_once(devices) == expected
+
+
 @pytest.mark.parametrize(("at_once", "threads"), [(1, "9"), (2, "4"), (4, "2"), (9, "1"), (20, "1")])
 def test_runs_at_the_same_time_share_the_cpus(
     at_once: int, threads: str, run: Callable[[int, int], Environments], monkeypatch: pytest.MonkeyPatch
@@ -100,7 +129,7 @@ def test_the_log_says_how_much_is_left(
     ends = [(0, "failed"), (300, "done"), (300, "done"), (600, "done"), (600, "done"), (900, "done")]
     now, state = 0, ""
 
-    def run_pool(tasks: list[tuple[Path, int]], at_once: int, ended: Callable[[int], object]) -> None:
+    def run_pool(tasks: list[tuple[Path, int]], at_once: int, ended: Callable[[int], object], deal: bool) -> None:
         nonlocal now, state
         for position, end in enumerate(ends):
             now, state = end

@@ -13,6 +13,7 @@ import pytest
 from chimeramix.cli import main
 from chimeramix.config.compose import Tree
 from chimeramix.errors import Interrupted, RunFailure, UserError
+from chimeramix.runs import train
 from chimeramix.sweep import driver, launch, pool, slurm
 from chimeramix.sweep.driver import sweep
 from chimeramix.sweep.job import attempt
@@ -119,6 +120,40 @@ def test_rerun_trains_all_of_a_sweep_again(tmp_path: Path) -> None:
     second = results(tmp_path)
     assert first.keys() == second.keys()
     assert all(second[path] > first[path] for path in first)
+
+
+def test_a_rerun_that_fails_at_once_is_not_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Before its folder is cleared, the former result is in it."""
+    sweep(Tree("classifier"), words(tmp_path, "hydra/launcher=basic"))
+    before = results(tmp_path)
+
+    def fail(*arguments: object) -> None:
+        raise RunFailure("out of memory")
+
+    monkeypatch.setattr(train, "parts_of", fail)
+    caplog.set_level("INFO", "chimeramix")
+    with pytest.raises(RunFailure, match="2 runs did not start over and have their former result"):
+        sweep(Tree("classifier"), words(tmp_path, "hydra/launcher=basic", "rerun=true"))
+    assert results(tmp_path) == before
+    assert "are done" not in caplog.text
+
+
+def test_runs_that_stop_as_asked_are_no_failure(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "chimeramix")
+    sweep(Tree("classifier"), words(tmp_path, "hydra/launcher=basic", "monitor.stop_after=1", epochs=2))
+    assert "2 interrupted of 2 runs; 2 stopped as asked (monitor.stop_after)" in caplog.text
+    assert not results(tmp_path)
+
+
+def test_a_generator_stops_where_it_is_asked_to_and_not_on_the_way(tmp_path: Path) -> None:
+    asked = [*overrides("generator", tmp_path), "monitor.stop_after=1", "hydra/launcher=basic"]
+    sweep(Tree("generator"), asked)
+    assert not results(tmp_path)
+    asked = [*overrides("classifier", tmp_path), "monitor.stop_after=1", "hydra/launcher=basic"]
+    sweep(Tree("classifier"), asked)
+    assert [path.parents[1].name for path in results(tmp_path)] == ["generator"]
 
 
 def test_a_refused_submission_leaves_finished_runs_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,13 +8,16 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from chimeramix.cli import main
 from chimeramix.config.compose import compose_settings
+from chimeramix.runs.state import RunStatus, write_status
 from chimeramix.runs.train import train
+from chimeramix.tuning import runner
 from chimeramix.tuning.options import Options
 from chimeramix.tuning.rungs import Rung
 from chimeramix.tuning.search import read_search
@@ -175,6 +178,37 @@ def test_trials_stop_after_some_epochs_and_go_on(tmp_path, undisturbed, capsys):
     assert {len(result["stretches"]) for result in results.values()} == {2}
 
 
+def test_a_run_beyond_a_rung_goes_on_to_its_next_evaluation(tmp_path):
+    """Begun by a study that stops nobody, and interrupted before its first evaluation."""
+    words = [*TINY, "epochs=6", "monitor.evaluate_every=0", "hydra/launcher=basic", f"machine.runs_dir={tmp_path}"]
+    search = read_search(words, Options(folds=2, stop="epochs"))
+    values = {"optimizer.lr": 0.01, "augment": "flip_crop"}
+    (begun,) = search.run.sweep(values, Rung(6, None, 1)).runs
+    train(replace(begun, config=replace(begun.config, monitor=replace(begun.config.monitor, stop_after=2))))
+    ((outcome,),) = search.run({0: values}, Rung(1, 1, 1, 1)).values()
+    (metrics,) = tmp_path.glob("classifier/*/metrics.jsonl")
+    evaluated = [json.loads(line).get("validation") for line in metrics.read_text().splitlines()]
+    assert evaluated[:2] == [None, None]
+    assert outcome.score == evaluated[2]["accuracy"]
+    assert len(evaluated) == 3
+
+
+def test_a_run_that_is_killed_twice_is_a_failed_trial(tmp_path, monkeypatch):
+    """The kernel, for the memory that it takes: it would be killed for ever."""
+    launched = []
+
+    def kill(asked, runs, todo):
+        launched.extend(todo)
+        for run in todo:
+            write_status(run.folder, RunStatus("interrupted", "", "killed by SIGKILL (out of memory?)", step=3))
+
+    monkeypatch.setattr(runner, "launch", kill)
+    search = read_search([*TINY, "hydra/launcher=basic", f"machine.runs_dir={tmp_path}"], Options(folds=2))
+    ((outcome,),) = search.run({0: {"optimizer.lr": 0.01, "augment": "flip_crop"}}, Rung(1, None, 1)).values()
+    assert (outcome.score, outcome.reason) == (None, "killed by SIGKILL (out of memory?)")
+    assert len(launched) == 2
+
+
 def test_trials_stop_after_a_fold(tmp_path):
     runs = tmp_path / "runs"
     assert tune(runs, "--stop=folds", "--trials=2") == 0
@@ -200,6 +234,10 @@ def test_a_run_that_diverges_is_a_failed_trial(tmp_path, capsys):
     assert all("no longer finite" in trial["reason"] for trial in failed)
     assert {trial["state"] for trial in content["trials"] if trial["values"]["optimizer.lr"] == "0.05"} == {"complete"}
     assert "failed" in capsys.readouterr().out
+    assert main(["status", str(runs)]) == 0
+    shown = capsys.readouterr().out
+    assert "a failed trial of a study" in " ".join(shown.split())
+    assert "To finish" not in shown  # it would fail again
 
 
 def test_a_trial_is_folds_times_repeats_times_seeds():
