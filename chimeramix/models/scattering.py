@@ -94,11 +94,12 @@ class Scattering(nn.Module):
     def _modulus(self, spectrum: Tensor, filters: Tensor, step: int) -> Tensor:
         """`[N, L, H / step, W / step]`: absolute values of the images that have the spectra `[N, H, W]`, convolved with
         the filters of Fourier transforms `[L, H, W]`, at every `step`-th pixel."""
-        return torch.fft.ifft2(_multiply_and_fold(spectrum, filters.to(spectrum.dtype), step)).abs()
+        dtype = torch.promote_types(spectrum.dtype, filters.dtype)
+        return torch.fft.ifft2(_multiply_and_fold(spectrum.to(dtype), filters.to(dtype), step)).abs()
 
     def _smooth(self, images: Tensor, scale: int) -> Tensor:
         """Local means at every 2^J-th pixel of what is kept at every 2^scale-th; those of the padding left out."""
-        rows, columns = (self._averages(side, scale, images.device) for side in images.shape[-2:])
+        rows, columns = (self._averages(side, scale, images.device).to(images.dtype) for side in images.shape[-2:])
         return rows @ images @ columns.T
 
     def _averages(self, side: int, scale: int, device: torch.device) -> Tensor:

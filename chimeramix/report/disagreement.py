@@ -113,8 +113,8 @@ def _mcnemar_table(found: list[tuple[Comparison, Pairs]]) -> Table:
         header=header,
         rows=rows,
         caption="p: McNemar's exact two-sided test of these two networks, bold below 0.05; folds of a split are "
-        "counted together; p-values of different rows are of the same images, so not independent, and not combined: "
-        "how far the methods differ is what the interval above says",
+        "counted together; rows may share images, so their p-values are not independent, and not combined: how far the "
+        "methods differ is what the interval above says",
         left=2,
     )
 

@@ -42,7 +42,8 @@ def _read(folder: Path) -> tuple[Record, Predictions]:
     predictions = read_predictions(folder, record.result)
     if predictions is None:
         raise UserError(
-            f"{folder} has no predictions.npz: it was trained with an earlier version; rerun=true trains it again"
+            f"{folder} has no predictions.npz: it was copied without, or trained with an earlier version; rerun=true "
+            "trains it again"
         )
     return record, predictions
 

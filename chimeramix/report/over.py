@@ -149,7 +149,7 @@ def _table(key: str, dataset: str, model: str, part: str, curves: list[Curve], m
     most = max(len(result.runs) for curve in curves for result in _results([curve]))
     rows = []
     for curve in sorted(curves, key=lambda curve: (size_order(curve.samples_per_class), curve.label)):
-        best = max((result.mean for result in curve.points.values()), default=None)
+        best = max(result.mean for result in curve.points.values()) if len(curve.points) > 1 else None
         row = [Text(curve.label), Text(size_name(curve.samples_per_class))]
         row += [_cell(curve.points.get(value), most, best) for value in columns]
         row += [_cell(curve.without, most, None)] if reference else []

@@ -49,14 +49,17 @@ class Reader:
         """The tables; the last one says how many runs have no predictions, if there are such."""
         if not self._missing:
             return tables
-        note = f"{counted(len(self._missing), 'run')} of earlier versions left out: they kept no predictions.npz"
+        left_out = counted(len(self._missing), "run")
+        note = f"{left_out} left out: no predictions.npz (copied without, or of earlier versions)"
         return [*tables[:-1], dataclasses.replace(tables[-1], notes=[*tables[-1].notes, note])]
 
     def nothing(self, otherwise: str) -> UserError:
         """The error for an option that has nothing to show; without any predictions that is why."""
         if self._found or not (self._missing or self._damaged):
             return UserError(f"{self._option}: {otherwise}")
-        why = next(iter(self._damaged.values()), "earlier versions kept none; rerun=true trains a run again")
+        why = next(
+            iter(self._damaged.values()), "copied without, or of earlier versions; rerun=true trains a run again"
+        )
         return UserError(f"{self._option}: no run has predictions.npz ({why})")
 
 

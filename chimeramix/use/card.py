@@ -56,7 +56,7 @@ def card(folder: Path, record: Record, config: Config, classifier: Classifier) -
         "## Use",
         _use(classifier),
         "## Results",
-        *_results(folder, result, classifier),
+        *_results(folder, result, config, classifier),
         "## Training",
         _table(_training(result, config)),
         "## Limits",
@@ -119,7 +119,7 @@ print(classifier.classes[probabilities[0].argmax()])
 ```"""
 
 
-def _results(folder: Path, result: dict[str, Any], classifier: Classifier) -> Iterator[str]:
+def _results(folder: Path, result: dict[str, Any], config: Config, classifier: Classifier) -> Iterator[str]:
     part, metrics = evaluated_part(result), metrics_of(result)
     rows = [
         ("accuracy", _percent(metrics["accuracy"])),
@@ -132,7 +132,7 @@ def _results(folder: Path, result: dict[str, Any], classifier: Classifier) -> It
         rows.append(("expected calibration error (15 bins)", _percent(scores.calibration_error)))
         rows.append(("negative log-likelihood", f"{scores.nll:.3f} nats"))
     on = "test images" if part == "test" else f"images held out of the training part ({result.get('held_out')})"
-    yield f"On all {result[f'num_{part}']:,} {on}, with the last epoch's weights:"
+    yield f"On all {result[f'num_{part}']:,} {on}, with weights {_weights(config)}:"
     yield _table(rows)
     alike = _alike(folder, result)
     if len(alike) < 2:

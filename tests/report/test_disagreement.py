@@ -43,7 +43,7 @@ def test_a_row_for_each_pair_and_no_p_value_of_them_all(tmp_path: Path, capsys: 
         ["1", "0", "5", "1"],
         ["2", "1", "0", "2"],
     ]
-    assert "p-values of different rows are of the same images, so not independent, and not combined" in printed
+    assert "rows may share images, so their p-values are not independent, and not combined" in printed
 
 
 def test_folds_of_a_split_are_counted_together(tmp_path: Path, capsys: Output) -> None:

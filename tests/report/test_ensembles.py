@@ -102,11 +102,11 @@ def test_runs_of_earlier_versions_are_left_out_and_counted(tmp_path: Path, capsy
     printed = report(capsys, tmp_path, "--ensemble")
     rows = [line for line in map(cells, printed.splitlines()) if len(line) == 8]
     assert [line[1:3] for line in rows[1:]] == [["5", "2"], ["10", "2"]]
-    assert "2 runs of earlier versions left out: they kept no predictions.npz" in printed
+    assert "2 runs left out: no predictions.npz" in printed
     for folder in folders:
         (folder / "predictions.npz").unlink(missing_ok=True)
     assert main(["report", str(tmp_path), "--ensemble"]) == 2
-    assert "--ensemble: no run has predictions.npz (earlier versions kept none" in capsys.readouterr().err
+    assert "--ensemble: no run has predictions.npz (copied without, or of earlier versions" in capsys.readouterr().err
 
 
 def test_damaged_predictions_are_left_out_and_end_with_status_1(tmp_path: Path, capsys: Output) -> None:
