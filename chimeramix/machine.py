@@ -77,8 +77,7 @@ class Machine:
     def emulation(self) -> str | None:
         """A line to log before a training, where a CPU has no instructions for this precision and emulates it; None
         where it has, where that is not known, and on other devices."""
-        dtype = _DTYPES.get(self.precision)
-        if dtype is None or self.device.type != "cpu" or _has_convolutions_in(dtype):
+        if self.precision not in _DTYPES or self.device.type != "cpu" or _has_convolutions_in(self.precision):
             return None
         return (
             f"machine.precision={self.precision}: this CPU has no instructions for it, so training takes many times as "
@@ -174,13 +173,12 @@ def allotted_cpus() -> int | None:
     return int(allotted) if allotted.isdecimal() else None
 
 
-def _has_convolutions_in(dtype: torch.dtype) -> bool:
+def _has_convolutions_in(precision: str) -> bool:
     """Whether oneDNN computes convolutions of this half precision on the CPU: PyTorch leaves it otherwise, for loops
     many times slower. True without oneDNN, where nothing tells."""
     if not torch.backends.mkldnn.is_available():
         return True
-    name = {torch.bfloat16: "bf16", torch.float16: "fp16"}[dtype]
-    return bool(getattr(torch.ops.mkldnn, f"_is_mkldnn_{name}_supported")())  # what torch.compile asks, too
+    return bool(getattr(torch.ops.mkldnn, f"_is_mkldnn_{precision}_supported")())  # what torch.compile asks, too
 
 
 def _find_device(name: str) -> torch.device:
