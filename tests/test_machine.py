@@ -40,7 +40,7 @@ def test_a_sweep_says_once_what_its_machine_emulates(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(machine, "_has_convolutions_in", lambda dtype: False)
-    monkeypatch.setattr("chimeramix.sweep.driver.launch", lambda *_: None)
+    monkeypatch.setattr("chimeramix.sweep.driver.launch", lambda *_: [])
     words = [*COMMON, "+experiment=baseline", *CLASSIFIER, f"machine.runs_dir={tmp_path}", "seed=0,1"]
     with pytest.raises(RunFailure):  # nothing was launched
         sweep(Tree("classifier"), [*words, "machine.precision=bf16", "hydra/launcher=local"])
