@@ -49,6 +49,12 @@ class RandomStream:
         """The stream that draws for a batch on this device: itself, wherever the batch is."""
         return self
 
+    def restart(self, seed: int) -> None:
+        """Goes on as a new stream of this seed would."""
+        self.host.manual_seed(seed)
+        if self.device is not self.host:
+            self.device.manual_seed(seed)
+
     def coin(self, probability: float) -> bool:
         """True with the given probability, for what the program does next."""
         return self.toss(probability) if self.answer is None else self.answer(self, probability)

@@ -124,6 +124,11 @@ class SameClassPartners:
         """`[B]` int64 positions in the subset; of `count` partners `[count * B]`, all first ones, then all second ones.
 
         `ValueError` without `include_self` for a batch from elsewhere."""
+        if batch.labels.device != self._count.device:
+            raise ValueError(
+                f"the batch is on {batch.labels.device} and the support set on {self._count.device}: make the mixer "
+                "with the batches' device"
+            )
         if batch.labels.is_floating_point():
             raise ValueError("partners of the same class need class numbers as labels, not soft labels")
         members, start = self._count[batch.labels], self._start[batch.labels]

@@ -1,6 +1,6 @@
 """What every mixer has in common."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -143,10 +143,22 @@ class Mixer(nn.Module):
         if worker is not None and worker.seed != self._worker:
             # Workers begin as copies of one mixer. The global generator has the worker's seed already.
             seed = draw_seed() if self._seed is None else derive_seed(worker.seed, f"mixer/{self._seed}")
-            self.rng, self._worker = PortableStream(seed), worker.seed
+            self.rng, self._worker = self.rng or PortableStream(0), worker.seed
+            self.rng.restart(seed)  # the same object, from which same-class partners may be drawn, too
         if self.rng is None:
             self.rng = PortableStream(draw_seed())
         return self.rng.on(device)
+
+    def _seed_parts(self, parts: Mapping[str, "Mixer"]) -> None:
+        """Gives the mixers in a seeded one, as far as they have no seed, seeds that follow from its own. (Training
+        loops of this package hand a stream to each.)"""
+        if self._seed is None or not isinstance(self.rng, PortableStream):
+            return
+        for name, mixer in parts.items():
+            for path, part in mixer.named_modules():
+                if isinstance(part, Mixer) and part.rng is None:
+                    part._seed = derive_seed(self._seed, f"part/{name}/{path}")
+                    part.rng = PortableStream(part._seed)
 
     def get_extra_state(self) -> Tensor:
         """uint8: the state of the host's generator, then that of a GPU's if a `RandomStream` was given. Before the

@@ -12,7 +12,8 @@ from chimeramix.types import Batch
 
 
 class Several(Mixer):
-    """What `Chain` and `OneOf` have in common: mixers by name (the names serve overrides on the command line)."""
+    """What `Chain` and `OneOf` have in common: mixers by name (the names serve overrides on the command line). Those
+    without a seed get one that follows from this one's."""
 
     def __init__(
         self, num_classes: int, mixers: Mapping[str, Mixer], rng: RandomStream | torch.Generator | int | None = None
@@ -23,6 +24,7 @@ class Several(Mixer):
         self._in_order = list(mixers.values())
         self.mixers = nn.ModuleList(self._in_order)
         self.only_cuts = all(mixer.only_cuts for mixer in self._in_order)
+        self._seed_parts(mixers)
 
     def check(self, image_size: int) -> None:
         for mixer in self._in_order:

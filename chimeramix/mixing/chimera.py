@@ -117,6 +117,7 @@ class ChimeraMix(_WithinClasses):
         include_self: bool = True,
         device: torch.device | str = "cpu",
         rng: int | None = None,
+        num_classes: int | None = None,
     ) -> "ChimeraMix":
         """A generator that `train_generator.py` trained, as a mixer for any training loop.
 
@@ -127,8 +128,9 @@ class ChimeraMix(_WithinClasses):
             path: the generator's run folder.
             images, labels: the support set from which same-class partners come, `[N, 3, S, S]` uint8 and `[N]` int64,
                 as a rule the training images. Partners are augmented as the run's classifier would augment them.
-            device: where the batches will be.
-            rng: seed; None takes torch's initial seed.
+            device: where the batches will be. The support set stays there when the mixer is moved.
+            rng: seed of all draws; None draws one from torch's global generator.
+            num_classes: `K`, for support sets that lack the last classes; None: one more than their largest label.
 
         Raises:
             UserError, ValueError: in one line, for a folder or a support set that can't be used.
@@ -136,7 +138,7 @@ class ChimeraMix(_WithinClasses):
         # Only here: reading a run needs all that the package needs, a mixer needs torch alone.
         from chimeramix.runs.trained import support
 
-        given = support(path, images, labels, device, rng)
+        given = support(path, images, labels, device, rng, num_classes)
         return cls(**given, probability=probability, include_self=include_self)
 
     @classmethod
@@ -152,7 +154,7 @@ class ChimeraMix(_WithinClasses):
         partner, which = self.draw_partners(batch)
         size = batch.images.shape[-1]
         views = self._resize(torch.cat([batch.images, partner.images]), self.generator.image_size)
-        features = self.generator.encode(views)
+        features = self.generator.encode(views.to(_dtype_of(self.generator)))
         if which is not None:
             own = torch.arange(len(batch), device=which.device)
             features = features[torch.cat([own, len(batch) + which])]
@@ -215,6 +217,11 @@ class DirectMix(_WithinClasses):
         if images.shape[-1] == size:
             return images
         return F.interpolate(images, size=(size, size), mode="bilinear", align_corners=True)
+
+
+def _dtype_of(generator: object) -> torch.dtype:
+    weights = next(generator.parameters(), None) if isinstance(generator, torch.nn.Module) else None
+    return torch.float32 if weights is None else weights.dtype
 
 
 def _rows(batch: Batch, rows: Tensor) -> Batch:

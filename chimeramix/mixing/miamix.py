@@ -55,7 +55,8 @@ class MiAMix(PairMixer):
     Args:
         num_classes: `K`.
         methods: samplers of masks by name; None takes those of `default_methods`.
-        weights: relative frequency by the methods' names; a method that isn't named isn't chosen.
+        weights: relative frequency by the methods' names; a method that isn't named isn't chosen. None: Table 1's, and
+            1 for methods of one's own.
         layers: the numbers of layers among which k is drawn, uniformly; the paper's k_max = 2 is `(1, 2)`.
         alpha: parameter of the Dirichlet distribution (alpha, ..., alpha, k * alpha); the last part is left out.
         self_mixing: probability that a sample is its own partner. Label and image stay as they are then, but for the
@@ -119,7 +120,11 @@ class MiAMix(PairMixer):
         self.ratio = ratio
         self.second_view = second_view
         self.views = views
-        self._choose_among(default_methods() if methods is None else methods, WEIGHTS if weights is None else weights)
+        usual = default_methods()
+        methods = usual if methods is None else methods
+        if weights is None:
+            weights = {name: WEIGHTS.get(name, 0.0 if name in usual else 1.0) for name in methods}
+        self._choose_among(methods, weights)
 
     def _choose_among(self, methods: Mapping[str, BlendMask], weights: Mapping[str, float]) -> None:
         for name, weight in weights.items():

@@ -12,7 +12,9 @@ from chimeramix.mixing.base import Mixer
 class Structured(nn.Module):
     """Finds images and labels in a batch of any structure and puts back what the mixer makes of them.
 
-    The images are the first tensor of four dimensions; everything else but the labels comes back as it is.
+    The images are the first `tv_tensors.Image` of four dimensions, or else the first tensor of four dimensions that is
+    no `tv_tensors.Mask`; everything else but the labels comes back as it is. `mixup_enabled` and `label_smoothing` are
+    the mixer's.
 
     Args:
         mixer: what is applied.
@@ -29,13 +31,32 @@ class Structured(nn.Module):
         self.mixer = mixer
         self.labels_getter = _find_labels if labels_getter == "default" else labels_getter
 
+    @property
+    def mixup_enabled(self) -> bool:
+        return self.mixer.mixup_enabled
+
+    @mixup_enabled.setter
+    def mixup_enabled(self, enabled: bool) -> None:
+        self.mixer.mixup_enabled = enabled
+
+    @property
+    def label_smoothing(self) -> float:
+        return self.mixer.label_smoothing
+
+    @label_smoothing.setter
+    def label_smoothing(self, smoothing: float) -> None:
+        self.mixer.label_smoothing = smoothing
+
     def forward(self, *inputs: Any) -> Any:
         """One batch, or its parts as arguments; returned in the same structure."""
         batch = inputs if len(inputs) > 1 else inputs[0]
         labels = self.labels_getter(batch)
         leaves, structure = pytree.tree_flatten(batch)
         places = [place for place, leaf in enumerate(leaves) if leaf is labels]
-        images = [place for place, leaf in enumerate(leaves) if isinstance(leaf, Tensor) and leaf.ndim == 4]
+        four = [place for place, leaf in enumerate(leaves) if isinstance(leaf, Tensor) and leaf.ndim == 4]
+        # By name: torchvision, whose types these are, need not be there.
+        images = [place for place in four if type(leaves[place]).__name__ == "Image"]
+        images += [place for place in four if type(leaves[place]).__name__ not in ("Image", "Mask")]
         if not places or not images:
             raise ValueError(
                 "the batch must hold images [batch, channels, height, width] and what labels_getter returns"

@@ -241,9 +241,9 @@ def _make(group: dict[str, Any], common: tuple[str, ...] = (), **offered: Any) -
 
 @contextmanager
 def _seeded_weights(seed: int) -> Iterator[None]:
-    """Draws initial weights from a stream of their own and leaves torch's global generator as it was."""
+    """Draws initial weights, on the CPU, from a stream of their own; torch's global generators stay as they were."""
     state = torch.get_rng_state()
-    torch.manual_seed(derive_seed(seed, "weights"))
+    torch.default_generator.manual_seed(derive_seed(seed, "weights"))  # not those of GPUs, as torch.manual_seed would
     try:
         yield
     finally:

@@ -170,17 +170,18 @@ class TrainedGenerator(nn.Module):
         probability: float = 0.5,
         include_self: bool = True,
         rng: int | None = None,
+        num_classes: int | None = None,
     ) -> ChimeraMix:
         """The mixer for a training loop, as `chimeramix.mixing.ChimeraMix.from_run` makes it; it shares the network.
 
         Args:
-            images, labels, probability, include_self, rng: as there.
+            images, labels, probability, include_self, rng, num_classes: as there.
 
         Raises:
             UserError, ValueError: as there.
         """
         self._check_encodes("mixer")
-        given = support_of(self._path, self._config, self.network, images, labels, self.device, rng)
+        given = support_of(self._path, self._config, self.network, images, labels, self.device, rng, num_classes)
         return ChimeraMix(**given, probability=probability, include_self=include_self)
 
     def _check_encodes(self, asked: str) -> None:

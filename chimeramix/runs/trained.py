@@ -2,7 +2,7 @@
 package (`chimeramix.mixing.ChimeraMix.from_run`), and what finished runs left for use."""
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from chimeramix.runs.commands import generator_command
 from chimeramix.runs.drawn import read_drawn
 from chimeramix.runs.folder import RunFolder, folders_in, own_folders_of
 from chimeramix.runs.record import DamagedRecord, Record, read_record
-from chimeramix.streams import RandomStream, derive_seed
+from chimeramix.streams import RandomStream, derive_seed, draw_seed
 from chimeramix.training.checkpoint import first_line
 from chimeramix.types import Subset
 
@@ -72,13 +72,14 @@ def support(
     labels: Tensor,
     device: torch.device | str = "cpu",
     rng: int | None = None,
+    num_classes: int | None = None,
 ) -> dict[str, Any]:
     """What `ChimeraMix` needs of a generator's run and a support set: its arguments but for the caller's choices.
 
     Raises:
         UserError, ValueError: see `chimeramix.mixing.ChimeraMix.from_run`.
     """
-    return support_of(path, *read_generator(Path(path))[1:], images, labels, device, rng)
+    return support_of(path, *read_generator(Path(path))[1:], images, labels, device, rng, num_classes)
 
 
 def support_of(
@@ -89,6 +90,7 @@ def support_of(
     labels: Tensor,
     device: torch.device | str,
     rng: int | None,
+    num_classes: int | None,
 ) -> dict[str, Any]:
     """The same of a generator that was read from there already."""
     if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] != 3:
@@ -103,10 +105,14 @@ def support_of(
         raise UserError(
             f"{path}: mask.source={source} needs superpixels of images that only a run of this package knows"
         )
-    num_classes = int(labels.max()) + 1
+    found = int(labels.max()) + 1
+    if num_classes is not None and num_classes < found:
+        raise ValueError(f"num_classes={num_classes}, but the support set has label {found - 1}")
+    num_classes = num_classes or found
     device = torch.device(device)
-    seed = torch.initial_seed() if rng is None else rng
-    mean, std = config.dataset["mean"], config.dataset["std"]
+    # One for all draws, so that a mixer's state holds all that it draws, and a worker's copy starts anew as a whole.
+    stream = RandomStream(derive_seed(draw_seed() if rng is None else rng, "mixing"), device)
+    mean, std = _mean_and_std(config)
     segments = None
     if mask.segmentation is not None:
         segments = SubsetSegments(images, images.shape[-1], mask.segmentation, mean, std, device=device)
@@ -115,16 +121,27 @@ def support_of(
         Subset(images, labels, num_classes).to(device),
         build.part(config, "augment"),
         Normalize(mean, std, device),
-        RandomStream(derive_seed(seed, "augment"), device),
+        stream,
         segments,
     )
     return {
         "num_classes": num_classes,
         "generator": network.to(device),
-        "partners": SameClassPartners(views, RandomStream(derive_seed(seed, "partners"), device)),
+        "partners": SameClassPartners(views, stream),
         "mask": mask,
-        "rng": RandomStream(derive_seed(seed, "mixing"), device),
+        "rng": stream,
+        # As the run's classifier would resize them.
+        "resize": (build.generating_mixer(config) or {}).get("resize", "matched"),
     }
+
+
+def _mean_and_std(config: Config) -> tuple[Sequence[float], Sequence[float]]:
+    """Of the run's data set, which need not be there where the configuration names them."""
+    given = config.dataset
+    if "mean" in given and "std" in given:
+        return given["mean"], given["std"]
+    source = build.source(config, needs_test=False)
+    return source.mean, source.std
 
 
 def read_generator(folder: Path) -> tuple[Record, Config, nn.Module]:

@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 
 from chimeramix.mixing import MaskAugmentation, MiAMix
+from chimeramix.mixing.cutmix import BoxMask
+from chimeramix.mixing.miamix import default_methods
 from chimeramix.mixing.mixup import ConstantMask
 from chimeramix.streams import RandomStream
 from chimeramix.types import Batch
@@ -152,6 +154,12 @@ def test_mean_weight_of_mixup_layers(settings: dict[str, object], expected: floa
 def test_the_literal_reading_hardly_mixes() -> None:
     weights = weights_of_the_first(weights={"mixup": 1}, layers=[2], ratio="literal")
     assert (weights < 0.05).float().mean().item() == pytest.approx(0.61, abs=0.06)
+
+
+def test_methods_of_ones_own_need_no_weights() -> None:
+    own = MiAMix(2, {"box": BoxMask(), "own": ConstantMask()}, rng=0)
+    assert own._edges == [0.5]
+    assert MiAMix(2, default_methods())._edges == MiAMix(2)._edges
 
 
 def test_methods_come_as_often_as_their_weights_say() -> None:

@@ -2,15 +2,17 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
+from torchvision import tv_tensors
 from torchvision.transforms import v2
 
-from chimeramix.mixing import CutMix, FMix, Identity, MiAMix, Mixer, MixUp, OneOf, Sometimes, Structured
+from chimeramix.mixing import Chain, CutMix, FMix, Identity, MiAMix, Mixer, MixUp, OneOf, Sometimes, Structured
 from chimeramix.mixing.blend import blend
 from chimeramix.streams import RandomStream
 from chimeramix.types import Batch
@@ -139,6 +141,45 @@ def test_a_seed_per_batch_of_the_same_name_is_not_shared() -> None:
     inner = MixUp(4, rng=0)
     one, two = Sometimes(inner, 1.0)(images(), LABELS), Sometimes(inner, 1.0)(images(), LABELS)
     assert not torch.equal(one[0], two[0])
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda seed: Chain(4, {"mixup": MixUp(4), "cutmix": CutMix(4)}, rng=seed),
+        lambda seed: OneOf(4, {"mixup": MixUp(4), "cutmix": CutMix(4)}, rng=seed),
+        lambda seed: Sometimes(Chain(4, {"mixup": MixUp(4)}), rng=seed),
+    ],
+    ids=["Chain", "OneOf", "Sometimes"],
+)
+def test_a_seed_is_that_of_the_mixers_within(make: Callable[[int], Mixer]) -> None:
+    made = []
+    for seed in (0, 0, 1):
+        torch.manual_seed(len(made))
+        made.append(make(seed)(images(), LABELS)[1])
+    assert torch.equal(made[0], made[1])
+    assert not torch.equal(made[0], made[2])
+
+
+def test_a_seed_of_ones_own_stays() -> None:
+    inner, outer = MixUp(4, rng=3), MixUp(4, rng=3)
+    assert torch.equal(Chain(4, {"mixup": inner}, rng=0)(images(), LABELS)[1], outer(images(), LABELS)[1])
+
+
+def test_switches_of_a_structured_mixer() -> None:
+    mixer = Structured(MixUp(4, rng=0))
+    mixer.label_smoothing = 0.2
+    mixer.mixup_enabled = False
+    same, targets = mixer(images(), LABELS)
+    assert torch.equal(same, images())
+    torch.testing.assert_close(targets, torch.lerp(torch.eye(4)[LABELS], torch.full((4,), 0.25), 0.2))
+
+
+def test_masks_are_no_images() -> None:
+    masks = tv_tensors.Mask(torch.ones(len(LABELS), 1, 8, 8))
+    made = Structured(MixUp(4, rng=0))({"mask": masks, "image": tv_tensors.Image(images()), "label": LABELS})
+    assert torch.equal(made["image"], MixUp(4, rng=0)(images(), LABELS)[0])
+    assert made["mask"] is masks
 
 
 @pytest.mark.slow
