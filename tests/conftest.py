@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.drawing import empty, pictures_drawn_by
+from tests.drawing import pictures_drawn_by, single_pixels
 
 # A shell starts its background jobs with SIGINT ignored, and so would be the commands that tests interrupt with it.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
@@ -14,9 +14,9 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _empty_pictures() -> Iterator[None]:
+def _quick_pictures() -> Iterator[None]:
     """Of all runs in this process; `tests/runs/conftest.py` has some that are drawn."""
-    with pictures_drawn_by(empty):
+    with pictures_drawn_by(single_pixels):
         yield
 
 

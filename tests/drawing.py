@@ -1,4 +1,4 @@
-"""Pictures of runs as empty files: to draw them takes longer than a tiny training."""
+"""Pictures of runs as single pixels: to draw them takes longer than a tiny training."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from chimeramix.files import write_atomically
 from chimeramix.runs import train
@@ -28,12 +29,12 @@ def as_they_are(name: str) -> Callable[..., None]:
     return drawing
 
 
-def empty(name: str) -> Callable[..., None]:
+def single_pixels(name: str) -> Callable[..., None]:
     """Written where and as the real ones are."""
 
     def draw(*arguments: Any) -> None:
         (path,) = (argument for argument in arguments if isinstance(argument, Path))
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, lambda temporary: temporary.touch())
+        write_atomically(path, lambda temporary: Image.new("RGB", (1, 1)).save(temporary, "PNG"))
 
     return draw

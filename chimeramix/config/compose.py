@@ -175,6 +175,8 @@ def _hint(key: str, tree: Tree, overrides: list[str]) -> str:
     head, *rest = key.rpartition("@")[2].split(".")  # of schedule@generator.schedule, the place
     if head == "hydra" or config is None:  # Hydra has its own tree
         return ""
+    if ".mask." in key and config.get("mask") is not None:
+        return f"; did you mean mask.{key.partition('.mask.')[2]}?"
     if rest and head in ADDED_GROUPS and head not in config:
         return f"; choose an option with +{head}=NAME"
     if rest and head in groups and head in config and config[head] is None:
@@ -216,7 +218,7 @@ def settings_from(tree: Tree, config: DictConfig, choices: dict[str, Any], overr
     generator_seed = take_generator_seed(plain)
     if tree.role == "generator" and generator_seed is not None:
         plain["seed"] = generator_seed
-    replaced = _replaced(tree, names, overrides)
+    replaced = _replaced(tree, names, overrides, masked=_holds_mask(plain["mixer"]) or _holds_mask(plain["generator"]))
     settings = Settings(tree.role, typed(plain, Config), names, tree.options + overrides, generator_seed, replaced)
     check_values(settings.config)
     check_validation(settings.config.validation, settings.config.split is not None)
@@ -230,10 +232,15 @@ def settings_from(tree: Tree, config: DictConfig, choices: dict[str, Any], overr
     return settings
 
 
-def _replaced(tree: Tree, names: dict[str, str | None], overrides: list[str]) -> tuple[str, ...]:
+def _holds_mask(part: Any) -> bool:
+    return isinstance(part, dict) and ("mask" in part or any(map(_holds_mask, part.values())))
+
+
+def _replaced(tree: Tree, names: dict[str, str | None], overrides: list[str], masked: bool) -> tuple[str, ...]:
     """`mixer=cutmix`, for each part of the method of which the command line chose another option than the experiment
     does."""
-    typed = [group for group in _OF_THE_METHOD if any(word.startswith(f"{group}=") for word in overrides)]
+    groups = [group for group in _OF_THE_METHOD if masked or group != "mask"]  # without effect where nothing has one
+    typed = [group for group in groups if any(word.startswith(f"{group}=") for word in overrides)]
     added = tuple(word for word in overrides if word.startswith(tuple(f"+{group}=" for group in ADDED_GROUPS)))
     if not typed or not any(word.startswith("+experiment=") for word in added):
         return ()

@@ -11,6 +11,7 @@ from chimeramix.config.tree import Tree
 from chimeramix.errors import UserError
 
 OWN_SCHEDULE = "schedule@generator.schedule=NAME"
+_OF_GENERATOR = {"schedule": OWN_SCHEDULE, "optimizer": "+optimizer@generator.optimizer=NAME"}
 
 
 def check_overrides(tree: Tree, overrides: list[Override]) -> None:
@@ -31,10 +32,11 @@ def check_overrides(tree: Tree, overrides: list[Override]) -> None:
         if tree.role == "generator" and part in CLASSIFIER_RECIPE:
             raise UserError(
                 f"{key} belongs to the classifier; the generator's "
-                + (f"is {OWN_SCHEDULE}" if key == "schedule" else f"key is generator.{key}")
+                + (f"is {_OF_GENERATOR[key]}" if key in _OF_GENERATOR else f"key is generator.{key}")
             )
-        if key in ("generator.schedule", "generator/schedule") and isinstance(override.value(), str):
-            raise UserError(f"{word}: an option of the generator's schedule is chosen with {OWN_SCHEDULE}")
+        group = key.removeprefix("generator")[1:]  # behind a dot or a slash
+        if key.startswith("generator") and group in _OF_GENERATOR and isinstance(override.value(), str):
+            raise UserError(f"{word}: an option of the generator's {group} is chosen with {_OF_GENERATOR[group]}")
         options = options_of(key, tree.folders)
         if not options or override.is_delete():
             continue
@@ -44,5 +46,5 @@ def check_overrides(tree: Tree, overrides: list[Override]) -> None:
             raise UserError(f"{word}: choose an option by its name: {in_short(options)}")
         if key in ADDED_GROUPS and not override.is_add():
             raise UserError(f"{word}: write +{word}, with a plus")
-        if key not in ADDED_GROUPS and override.is_add():
+        if key not in ADDED_GROUPS and override.is_add() and override.package is None:
             raise UserError(f"{word}: write {word.lstrip('+')}, without the plus")

@@ -13,6 +13,8 @@ from chimeramix.data.image_folder import FolderImages, Listing
 from chimeramix.data.source import Source
 from chimeramix.errors import UserError
 
+_TINY_IMAGENET = "90528d7ca1a48142e341f4ef8d21d0de"  # md5 of the published archive
+
 
 class ImageArchive(Source):
     """A data set of image files (other arguments: see `Source`).
@@ -93,6 +95,13 @@ class ImageArchive(Source):
         return [line.split() for line in (self.data_dir / name).read_text(encoding="utf-8").splitlines() if line]
 
 
+def check_counts(listing: Listing, sizes: Sequence[int]) -> None:
+    """Raises `ValueError` where classes have other numbers of images than published."""
+    for (name, files), size in zip(listing.items(), sizes, strict=True):
+        if len(files) != size:
+            raise ValueError(f"{name} has {len(files)} images, not {size}")
+
+
 class CUB200(ImageArchive):
     """CUB-200-2011 (Wah et al. 2011): 200 classes of birds, 5,994 training and 5,794 test images of about 500 pixels.
 
@@ -124,7 +133,7 @@ class TinyImageNet(ImageArchive):
     """
 
     url: ClassVar[str] = "http://cs231n.stanford.edu/tiny-imagenet-200.zip"
-    md5: ClassVar[str] = "90528d7ca1a48142e341f4ef8d21d0de"
+    md5: ClassVar[str] = _TINY_IMAGENET
     folders: ClassVar[tuple[str, ...]] = ("tiny-imagenet-200/train", "tiny-imagenet-200/val/images")
     lists: ClassVar[tuple[str, ...]] = ("tiny-imagenet-200/wnids.txt", "tiny-imagenet-200/val/val_annotations.txt")
     rectangles: ClassVar[bool] = False
@@ -139,7 +148,10 @@ class TinyImageNet(ImageArchive):
         classes = sorted(words[0] for words in self._lines(self.lists[0]))
         if train:
             # Beside the images lie lists of boxes. In the order of names, as torchvision's ImageFolder has them.
-            return {name: sorted((root / "train" / name / "images").glob("*.JPEG")) for name in classes}
+            found = {name: sorted((root / "train" / name / "images").glob("*.JPEG")) for name in classes}
+            if self.md5 == _TINY_IMAGENET:  # where one is missing, others would be drawn under the same name
+                check_counts(found, self.sizes)
+            return found
         listing: Listing = {name: [] for name in classes}
         for file, name, *_ in self._lines(self.lists[1]):
             listing[name].append(root / "val" / "images" / file)

@@ -94,8 +94,9 @@ def other_images(
 def folder_images(folder: Path, classes: Sequence[str], reading: Reading) -> LabelledSet:
     """Image files in one folder per class. Raises `UserError` as `other_images` does, and for what is no image."""
     parts = folder / "test", folder / "train"
-    if any(part.is_dir() and any(path.is_dir() for path in part.iterdir()) for part in parts):
-        raise UserError(f"--folder {folder}: holds folders of folders, no classes; name one, such as {parts[0]}")
+    of_classes = [part for part in parts if part.is_dir() and any(path.is_dir() for path in part.iterdir())]
+    if of_classes:
+        raise UserError(f"--folder {folder}: holds folders of folders, no classes; name one, such as {of_classes[0]}")
     name = _short(folder.resolve().name) or "folder"
     part = FolderImages(list_classes(folder), reading.size, "crop", _WORKERS)
     return _labelled(part, name, "folder", str(folder), classes, reading)

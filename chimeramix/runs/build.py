@@ -158,6 +158,12 @@ def generating_mixer(config: Config) -> dict[str, Any] | None:
     return next((each for each in _mixers(config.mixer) if _takes_generator(each)), None)
 
 
+def composing_mixer(config: Config) -> dict[str, Any] | None:
+    """The same, or else that of the first one that composes pixels under a mask."""
+    composing = (each for each in _mixers(config.mixer) if each.get("mask") is not None)
+    return generating_mixer(config) or next(composing, None)
+
+
 def check_generator(config: Config, network: nn.Module | None) -> None:
     """Raises `UserError` for a network, trained or not, that the mixer can't use; or for none where it needs one."""
     with as_user_error("mixer"):

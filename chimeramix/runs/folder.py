@@ -12,6 +12,7 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from filelock import FileLock, Timeout
 
@@ -27,6 +28,7 @@ PREDICTIONS = "predictions.npz"
 earlier versions have none."""
 
 _CLEARED = ".cleared"  # names the sweep for which a run was started over
+_WANDB = ".wandb"  # holds the id of W&B's run, where the run was started over
 _PACKAGES = ("chimeramix", "torch", "torchvision", "numpy", "scikit-image", "hydra-core", "omegaconf", "pillow")
 
 
@@ -109,6 +111,16 @@ class RunFolder:
                 entry.unlink()
         if sweep is not None:
             (self.path / _CLEARED).write_text(sweep, encoding="utf-8")
+        # W&B takes no record of an earlier step than those that a run of this id has already.
+        (self.path / _WANDB).write_text(f"{self.identity}-{uuid4().hex[:6]}", encoding="utf-8")
+
+    @property
+    def wandb_id(self) -> str:
+        """The identity; of a run that was started over another one."""
+        try:
+            return (self.path / _WANDB).read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return self.identity
 
     def cleared_for(self, sweep: str | None) -> bool:
         """Whether a sweep has started this run over already: its job may come back from the queue."""

@@ -196,7 +196,7 @@ def _tracker(run: Run) -> Tracker:
     tags = [config.dataset["name"], run.settings.names.get("experiment") or "no experiment"]
     options = dataclasses.asdict(config.wandb)
     options |= {"group": config.wandb.group or group, "tags": config.wandb.tags or tags}
-    return WandbTracker(options, folder.identity, run.settings.role, folder.path, dataclasses.asdict(config))
+    return WandbTracker(options, folder.wandb_id, run.settings.role, folder.path, dataclasses.asdict(config))
 
 
 def _report_if_finished(folder: RunFolder, config: Config, machine: Machine) -> bool:

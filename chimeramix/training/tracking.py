@@ -36,7 +36,7 @@ class WandbTracker(Tracker):
 
     Args:
         options: the keys `wandb.*`, group and tags filled in.
-        identity: of the run.
+        identity: of W&B's run.
         role: `generator` or `classifier`.
         folder: of the run, which gives its name.
         config: the run's whole configuration, to be shown.
@@ -71,7 +71,7 @@ class WandbTracker(Tracker):
             self._give_up(error)
 
     def resume(self, records: list[dict[str, Any]]) -> None:
-        if not self._offline:
+        if not self._offline and getattr(self._run, "resumed", False):
             return  # the server has them
         for record in records:
             self.log(record)

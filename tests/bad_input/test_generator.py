@@ -30,7 +30,12 @@ MISTAKES = {
     "schedule": ((*GRID, "schedule=cosine"), "the generator's is schedule@generator.schedule=NAME"),
     "schedule's key": ((*GRID, "generator.schedule=cosine"), "chosen with schedule@generator.schedule=NAME"),
     "schedule's group": ((*GRID, "generator/schedule=cosine"), "chosen with schedule@generator.schedule=NAME"),
-    "optimizer's key": ((*GRID, "generator.optimizer=adamw"), "must be a group with _target_ (Callable)"),
+    "optimizer's option": ((*GRID, "optimizer=adamw"), "generator's is +optimizer@generator.optimizer=NAME"),
+    "optimizer's key": ((*GRID, "generator.optimizer=adamw"), "chosen with +optimizer@generator.optimizer=NAME"),
+    "mask's key": (
+        (*GRID, "generator.mask.mix_size=2"),
+        "unknown key generator.mask.mix_size; did you mean mask.mix_size?",
+    ),
     "schedule of nothing": (
         (DIGITS, "+experiment=baseline", "schedule@generator.schedule=cosine"),
         "there is no generator here",

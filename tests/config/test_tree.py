@@ -158,6 +158,16 @@ def test_dataset_size_moves_the_generators():
     assert compose_settings("generator", words).config.generator["image_size"] == 64
 
 
+def test_a_generator_may_have_another_optimizer():
+    """As it is told where `optimizer=adamw` is typed."""
+    words = ["+dataset=cifair10", "+experiment=chimeramix_grid", "+optimizer@generator.optimizer=adamw"]
+    for role in ROLES:
+        config = compose_settings(role, words).config
+        assert config.generator["optimizer"]["_target_"] == "torch.optim.AdamW"
+        assert config.generator["optimizer"]["betas"] == [0.5, 0.999]
+        assert config.optimizer["_target_"] == "torch.optim.SGD"
+
+
 def test_mask_of_each_stage_has_its_own_segment_size():
     words = ["+dataset=cifair10", "+experiment=chimeramix_segmentation"]
     words += ["mask.segment_size={generator:48,classifier:24}"]

@@ -1,6 +1,7 @@
 """CUB-200-2011 and Tiny-ImageNet, read from small archives in the layout of the published ones."""
 
 import io
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from PIL import Image
 from torchvision.transforms.v2 import functional as tv
 
 from chimeramix.data import CUB200, TinyImageNet
+from chimeramix.data.image_archive import check_counts
 from chimeramix.data.image_file import Reading
 from chimeramix.errors import UserError
 from chimeramix.types import DataSource
@@ -141,6 +143,13 @@ def test_lists_that_do_not_fit_are_an_error(cub, tmp_path):
     (tmp_path / "data" / "CUB_200_2011" / "classes.txt").write_text("1 cat\n")
     with pytest.raises(UserError, match=r"images\.txt and its neighbours are not the published files \('2'\): remove"):
         cub().train()
+
+
+def test_a_missing_file_is_found():
+    """Others would be drawn otherwise, under the same name."""
+    check_counts({"cat": [Path("1"), Path("2")]}, (2,))
+    with pytest.raises(ValueError, match="cat has 1 images, not 2"):
+        check_counts({"cat": [Path("1")]}, (2,))
 
 
 def test_tiny_imagenet_is_tested_on_its_validation_images(store, tmp_path):

@@ -240,9 +240,11 @@ def test_unknown_classes_are_named(folder: Path, shapes: Path, capsys: Output) -
     assert "test has classes that the run does not know: dark, light, medium; it knows 0, 1, 2" in line
 
 
-def test_a_folder_of_parts_is_not_one_of_classes(folder: Path, shapes: Path, capsys: Output) -> None:
+def test_a_folder_of_parts_is_not_one_of_classes(folder: Path, shapes: Path, tmp_path: Path, capsys: Output) -> None:
     line = told(folder, capsys, "--folder", shapes)
     assert f"--folder {shapes}: holds folders of folders, no classes; name one, such as {shapes}/test" in line
+    shutil.copytree(shapes / "train", tmp_path / "train")
+    assert f"name one, such as {tmp_path}/train" in told(folder, capsys, "--folder", tmp_path)
 
 
 def test_folders_that_hold_no_finished_run(tmp_path: Path, capsys: Output) -> None:
@@ -261,7 +263,7 @@ def test_own_images_that_are_others_by_now(of_files: Path, shapes: Path, tmp_pat
 def test_a_run_without_a_method_is_called_by_its_model(of_files: Path, capsys: Output) -> None:
     assert json.loads((of_files / "result.json").read_text())["method"] == "none"
     evaluated(of_files, name="shapes")
-    assert capsys.readouterr().out.startswith("wideresnet_10_2 (width=1) of shapes on shapes, test part\n")
+    assert capsys.readouterr().out.startswith("wideresnet_10_2 (width=1), trained on shapes, on shapes, test part\n")
 
 
 @pytest.mark.parametrize("name", [os.fsdecode(b"caf\xe9"), "n" * 250, "two\nlines"])

@@ -15,6 +15,7 @@ from chimeramix.data.views import Normalize
 from chimeramix.errors import UserError
 from chimeramix.evaluate.embedding import features_of, in_the_plane, principal_components
 from chimeramix.models import WideResNet
+from chimeramix.runs import build
 from chimeramix.runs.train import train
 from chimeramix.runs.trained import read_classifier
 from tests.runs.tiny import folder_of, overrides, run
@@ -57,6 +58,20 @@ def test_without_a_mixer_there_are_no_compositions(runs: Path, capsys: Output) -
     assert embed(folder) == 0
     assert "40 unseen images, 20 training images" in capsys.readouterr().out
     assert (folder / "embedding-pca.svg").is_file()
+
+
+def test_of_a_chain_without_a_generator_the_masks_on_pixels_compose() -> None:
+    """MixUp behind them goes across classes."""
+    words = ["+dataset=demo/digits", "max_labels_per_class=2"]
+    found = {}
+    for name in ("combination/chimeramix_segmentation_direct_mixup", "mixup", "chimeramix_grid"):
+        mixer = build.composing_mixer(compose_settings("classifier", [*words, f"+experiment={name}"]).config)
+        found[name.rpartition("/")[2]] = mixer and mixer["_target_"].rpartition(".")[2]
+    assert found == {
+        "chimeramix_segmentation_direct_mixup": "DirectMix",
+        "mixup": None,
+        "chimeramix_grid": "ChimeraMix",
+    }
 
 
 def test_neighbours_stay_together(runs: Path, tmp_path: Path, capsys: Output) -> None:

@@ -16,6 +16,7 @@ from chimeramix.runs.outcome import method_of
         ("+experiment=mixup mixer.alpha=0.2 model=resnet18 augment=trivialaugment", "MixUp"),
         ("+experiment=mixup loss=cosine", "MixUp (loss=cosine)"),
         ("+experiment=baseline mixer=cutmix loss=cosine", "Baseline (loss=cosine, mixer=cutmix)"),
+        ("+experiment=baseline mask=grid", "Baseline"),
         ("+experiment=chimeramix_grid mask=segments", "ChimeraMix+Grid (mask=segments)"),
         ("+track=small +experiment=mixup mixer=cutmix", "MixUp (mixer=cutmix)"),
         ("+experiment=baseline loss=cross_entropy mixer=none", "Baseline"),

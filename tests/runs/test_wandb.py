@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from chimeramix.runs.folder import RunFolder
 from chimeramix.training import loop
 from chimeramix.training.tracking import WandbTracker
 from tests.runs.interrupt import Killed, kill_at_call
@@ -159,6 +160,33 @@ def test_training_survives_a_failing_wandb(
         folder = run("generator", tmp_path, "wandb.mode=online")
     assert caplog.messages == ["Weights & Biases failed, the training goes on without it: no network"]
     assert_same_run(folder, uninterrupted["generator"])
+
+
+@pytest.mark.parametrize(("resumed", "expected"), [(True, [3]), (False, [1, 2, 3])])
+def test_a_server_gets_what_it_does_not_have(
+    resumed: bool, expected: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Epochs from before W&B was switched on, or from offline."""
+    logged: list[int] = []
+    server = SimpleNamespace(resumed=resumed, log=lambda record, step: logged.append(record["epoch"]))
+    monkeypatch.setitem(sys.modules, "wandb", SimpleNamespace(run=None, init=lambda **settings: server))
+    tracker = WandbTracker({"mode": "online"}, "0123456789ab", "generator", tmp_path, {})
+    tracker.resume([{"epoch": 1, "step": 10}, {"epoch": 2, "step": 20}])
+    tracker.log({"epoch": 3, "step": 30})
+    assert logged == expected
+
+
+def test_a_run_that_starts_over_is_another_one_for_wandb(tmp_path: Path) -> None:
+    """Which would take no record of an earlier step than it has."""
+    folder = RunFolder(tmp_path, {"role": "generator"}, "run")
+    folder.path.mkdir(parents=True)
+    ids = [folder.wandb_id]
+    for _ in range(2):
+        folder.clear()
+        ids.append(folder.wandb_id)
+        assert folder.wandb_id == ids[-1]  # goes on
+    assert ids[0] == folder.identity
+    assert len({*ids}) == 3
 
 
 def test_wandb_continues_a_run_and_closes_a_failed_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
