@@ -148,6 +148,9 @@ class PortableStream(RandomStream):
         self.device = self._generators[device].manual_seed(draw_seed(self.host))
         return self
 
+    def restart(self, seed: int) -> None:
+        self.host.manual_seed(seed)  # a GPU's generator is seeded for each batch, and a forked process has no GPU
+
     def state_dict(self) -> dict[str, torch.Tensor]:
         return {"host": self.host.get_state()}
 

@@ -25,13 +25,13 @@ def test_half_precision_is_emulated_where_the_processor_has_no_avx512() -> None:
 
 
 def test_neither_full_precision_nor_a_gpu_emulates(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "_has_convolutions_in", lambda dtype: False)
+    monkeypatch.setattr(machine, "_has_convolutions_in", lambda precision: False)
     assert Machine.choose("cpu", "auto").emulation() is None
     assert Machine(torch.device("cuda"), "bf16").emulation() is None
 
 
 def test_a_run_says_what_its_machine_emulates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "_has_convolutions_in", lambda dtype: False)
+    monkeypatch.setattr(machine, "_has_convolutions_in", lambda precision: False)
     folder = run("classifier", tmp_path, "machine.precision=bf16", "epochs=1", experiment="baseline")
     assert (folder / "train.log").read_text().count(EMULATED) == 1
 
@@ -39,7 +39,7 @@ def test_a_run_says_what_its_machine_emulates(tmp_path: Path, monkeypatch: pytes
 def test_a_sweep_says_once_what_its_machine_emulates(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(machine, "_has_convolutions_in", lambda dtype: False)
+    monkeypatch.setattr(machine, "_has_convolutions_in", lambda precision: False)
     monkeypatch.setattr("chimeramix.sweep.driver.launch", lambda *_: [])
     words = [*COMMON, "+experiment=baseline", *CLASSIFIER, f"machine.runs_dir={tmp_path}", "seed=0,1"]
     with pytest.raises(RunFailure):  # nothing was launched

@@ -111,6 +111,7 @@ def hydra_ready(tree: Tree) -> Iterator[None]:
     for folder in tree.folders[1:]:
         folders.prepend("command-line", f"file://{folder.absolute()}", SearchPathQuery(provider="schema"))
     GlobalHydra.instance().clear()
+    _choices.cache_clear()  # files may have changed
     try:
         Hydra.create_main_hydra2(task_name=f"train_{tree.role}", config_search_path=folders)
         yield
@@ -175,8 +176,9 @@ def _hint(key: str, tree: Tree, overrides: list[str]) -> str:
     head, *rest = key.rpartition("@")[2].split(".")  # of schedule@generator.schedule, the place
     if head == "hydra" or config is None:  # Hydra has its own tree
         return ""
-    if ".mask." in key and config.get("mask") is not None:
-        return f"; did you mean mask.{key.partition('.mask.')[2]}?"
+    of_mask = key.partition(".mask.")[2]  # mixers and generators have the mask's group, whose keys stand there
+    if of_mask and of_mask in (config.get("mask") or {}):
+        return f"; did you mean mask.{of_mask}?"
     if rest and head in ADDED_GROUPS and head not in config:
         return f"; choose an option with +{head}=NAME"
     if rest and head in groups and head in config and config[head] is None:
@@ -240,13 +242,13 @@ def _replaced(tree: Tree, names: dict[str, str | None], overrides: list[str], ma
     """`mixer=cutmix`, for each part of the method of which the command line chose another option than the experiment
     does."""
     groups = [group for group in _OF_THE_METHOD if masked or group != "mask"]  # without effect where nothing has one
-    typed = [group for group in groups if any(word.startswith(f"{group}=") for word in overrides)]
+    chosen = [group for group in groups if any(word.startswith(f"{group}=") for word in overrides)]
     added = tuple(word for word in overrides if word.startswith(tuple(f"+{group}=" for group in ADDED_GROUPS)))
-    if not typed or not any(word.startswith("+experiment=") for word in added):
+    if not chosen or not any(word.startswith("+experiment=") for word in added):
         return ()
     own = _choices(tree, added)
     # Tables name an eraser beside the method: that is enough where the method has none.
-    other = [group for group in typed if names[group] != own[group]]
+    other = [group for group in chosen if names[group] != own[group]]
     return tuple(f"{group}={names[group]}" for group in other if group != "erase" or own[group] not in (None, "none"))
 
 

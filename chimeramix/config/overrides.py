@@ -1,5 +1,6 @@
 """The words of a command line: what is wrong with them whatever the configuration files hold."""
 
+import re
 from itertools import pairwise
 
 from hydra.core.override_parser.types import Override
@@ -10,8 +11,7 @@ from chimeramix.config.schema import ADDED_GROUPS, CLASSIFIER_RECIPE
 from chimeramix.config.tree import Tree
 from chimeramix.errors import UserError
 
-OWN_SCHEDULE = "schedule@generator.schedule=NAME"
-_OF_GENERATOR = {"schedule": OWN_SCHEDULE, "optimizer": "+optimizer@generator.optimizer=NAME"}
+_OF_GENERATOR = {"schedule": "schedule@generator.schedule=NAME", "optimizer": "+optimizer@generator.optimizer=NAME"}
 
 
 def check_overrides(tree: Tree, overrides: list[Override]) -> None:
@@ -34,8 +34,8 @@ def check_overrides(tree: Tree, overrides: list[Override]) -> None:
                 f"{key} belongs to the classifier; the generator's "
                 + (f"is {_OF_GENERATOR[key]}" if key in _OF_GENERATOR else f"key is generator.{key}")
             )
-        group = key.removeprefix("generator")[1:]  # behind a dot or a slash
-        if key.startswith("generator") and group in _OF_GENERATOR and isinstance(override.value(), str):
+        group = re.sub(r"^generator[./]", "", key)
+        if group != key and group in _OF_GENERATOR and isinstance(override.value(), str):
             raise UserError(f"{word}: an option of the generator's {group} is chosen with {_OF_GENERATOR[group]}")
         options = options_of(key, tree.folders)
         if not options or override.is_delete():
@@ -46,5 +46,8 @@ def check_overrides(tree: Tree, overrides: list[Override]) -> None:
             raise UserError(f"{word}: choose an option by its name: {in_short(options)}")
         if key in ADDED_GROUPS and not override.is_add():
             raise UserError(f"{word}: write +{word}, with a plus")
-        if key not in ADDED_GROUPS and override.is_add() and override.package is None:
+        of_generator = key == "optimizer" and override.package == "generator.optimizer"
+        if of_generator and not override.is_add():
+            raise UserError(f"{word}: write +{word}, with a plus")
+        if key not in ADDED_GROUPS and override.is_add() and not of_generator:
             raise UserError(f"{word}: write {word.lstrip('+')}, without the plus")

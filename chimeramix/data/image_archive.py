@@ -95,8 +95,10 @@ class ImageArchive(Source):
         return [line.split() for line in (self.data_dir / name).read_text(encoding="utf-8").splitlines() if line]
 
 
-def check_counts(listing: Listing, sizes: Sequence[int]) -> None:
+def _check_sizes(listing: Listing, sizes: Sequence[int]) -> None:
     """Raises `ValueError` where classes have other numbers of images than published."""
+    if len(listing) != len(sizes):
+        raise ValueError(f"{len(listing)} classes, not {len(sizes)}")
     for (name, files), size in zip(listing.items(), sizes, strict=True):
         if len(files) != size:
             raise ValueError(f"{name} has {len(files)} images, not {size}")
@@ -149,8 +151,8 @@ class TinyImageNet(ImageArchive):
         if train:
             # Beside the images lie lists of boxes. In the order of names, as torchvision's ImageFolder has them.
             found = {name: sorted((root / "train" / name / "images").glob("*.JPEG")) for name in classes}
-            if self.md5 == _TINY_IMAGENET:  # where one is missing, others would be drawn under the same name
-                check_counts(found, self.sizes)
+            if self.md5 == _TINY_IMAGENET:  # whose sizes are known; where a file is missing, others would be drawn
+                _check_sizes(found, self.sizes)
             return found
         listing: Listing = {name: [] for name in classes}
         for file, name, *_ in self._lines(self.lists[1]):

@@ -136,7 +136,7 @@ def _on(images: LabelledSet, measure: Measure, record: Record, per_class: bool, 
     lacking = [name for name, row in values["per_class"].items() if not row["images"]]
     notes = [f"no images of {listed(lacking)}: macro accuracy is the mean over the other classes"] if lacking else []
     part = {"test": "test part", "validation": "held-out images", "folder": "a folder"}[images.part]
-    titled = [metrics_table(rows, f"{_title(record)}, on {images.name}, {part}", measure.describe(), notes)]
+    titled = [metrics_table(rows, f"{_title(record)}, evaluated on {images.name}, {part}", measure.describe(), notes)]
     sections = {"metrics": rows}
     if per_class:
         titled.append(_class_table(values["per_class"]))

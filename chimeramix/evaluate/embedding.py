@@ -91,7 +91,7 @@ def embed(
     streams = RunStreams(seed, machine.device)
     with memory_errors():
         # Of a chain of mixers the one that composes: what goes across classes has no place of its own.
-        config = dataclasses.replace(config, mixer=build.composing_mixer(config) or config.mixer)
+        config = dataclasses.replace(config, mixer=build.mixer_within_classes(config) or config.mixer)
         composer = Composer(config, data, network, streams, machine.device)
         sets, labels = _sets(composer, config, data, count, others, derive_seed(seed, "reference"))
         normalize = Normalize(data.source.mean, data.source.std, machine.device)

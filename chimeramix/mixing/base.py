@@ -1,6 +1,6 @@
 """What every mixer has in common."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -149,15 +149,15 @@ class Mixer(nn.Module):
             self.rng = PortableStream(draw_seed())
         return self.rng.on(device)
 
-    def _seed_parts(self, parts: Mapping[str, "Mixer"]) -> None:
-        """Gives the mixers in a seeded one, as far as they have no seed, seeds that follow from its own. (Training
-        loops of this package hand a stream to each.)"""
-        if self._seed is None or not isinstance(self.rng, PortableStream):
+    def _seed_parts(self, parts: Iterable["Mixer"]) -> None:
+        """Draws seeds from the random state of a seeded mixer for those in it that have none. (Training loops of this
+        package hand a stream to each.)"""
+        if not isinstance(self.rng, PortableStream):
             return
-        for name, mixer in parts.items():
-            for path, part in mixer.named_modules():
-                if isinstance(part, Mixer) and part.rng is None:
-                    part._seed = derive_seed(self._seed, f"part/{name}/{path}")
+        for mixer in parts:
+            for part in mixer.modules():
+                if isinstance(part, Mixer) and part._seed is None:
+                    part._seed = draw_seed(self.rng.host)
                     part.rng = PortableStream(part._seed)
 
     def get_extra_state(self) -> Tensor:

@@ -12,8 +12,7 @@ from chimeramix.types import Batch
 
 
 class Several(Mixer):
-    """What `Chain` and `OneOf` have in common: mixers by name (the names serve overrides on the command line). Those
-    without a seed get one that follows from this one's."""
+    """What `Chain` and `OneOf` have in common: mixers by name (the names serve overrides on the command line)."""
 
     def __init__(
         self, num_classes: int, mixers: Mapping[str, Mixer], rng: RandomStream | torch.Generator | int | None = None
@@ -24,7 +23,7 @@ class Several(Mixer):
         self._in_order = list(mixers.values())
         self.mixers = nn.ModuleList(self._in_order)
         self.only_cuts = all(mixer.only_cuts for mixer in self._in_order)
-        self._seed_parts(mixers)
+        self._seed_parts(self._in_order)
 
     def check(self, image_size: int) -> None:
         for mixer in self._in_order:
@@ -38,6 +37,7 @@ class Chain(Several):
         num_classes: `K`.
         mixers: by name. Those that draw same-class partners or decode latent codes come first: they need class numbers
             as labels. One that draws second views gets them from the mixers before it.
+        rng: with a seed or a generator, mixers that have none get seeds from it.
 
     Raises:
         ValueError: for no mixers, and for an order that can't work.

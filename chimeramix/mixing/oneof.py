@@ -20,6 +20,7 @@ class OneOf(Several):
         mixers: by name.
         weights: relative frequency by the mixers' names; a mixer that isn't named isn't drawn. None draws all equally
             often.
+        rng: with a seed or a generator, mixers that have none get seeds from it, too.
 
     Raises:
         ValueError: for no mixers, unknown names, negative weights and weights that sum to 0.

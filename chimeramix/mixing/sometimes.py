@@ -12,9 +12,9 @@ class Sometimes(Mixer):
     """Keeps each sample as it was with probability 1 - `probability`, and takes it from the mixer otherwise.
 
     Args:
-        mixer: mixes whole batches; its own probability is left in force. Without a seed it gets
-            one that follows from this one's.
+        mixer: mixes whole batches; its own probability is left in force.
         probability: share of samples that are taken from the mixer.
+        rng: with a seed or a generator, a mixer that has none gets a seed from it, too.
     """
 
     def __init__(
@@ -23,7 +23,7 @@ class Sometimes(Mixer):
         super().__init__(mixer.num_classes, probability, rng)
         self.mixer = mixer
         self.only_cuts = mixer.only_cuts
-        self._seed_parts({"mixer": mixer})
+        self._seed_parts([mixer])
 
     def check(self, image_size: int) -> None:
         self.mixer.check(image_size)

@@ -13,7 +13,8 @@ class Structured(nn.Module):
     """Finds images and labels in a batch of any structure and puts back what the mixer makes of them.
 
     The images are the first `tv_tensors.Image` of four dimensions, or else the first tensor of four dimensions that is
-    no `tv_tensors.Mask`; everything else but the labels comes back as it is. `mixup_enabled` and `label_smoothing` are
+    no `tv_tensors.Mask`; everything else but the labels comes back as it is. `default_collate` makes plain tensors of
+    both types: put the images before the masks there. `mixup_enabled` and `label_smoothing` are
     the mixer's.
 
     Args:

@@ -85,7 +85,7 @@ class Scattering(nn.Module):
             for coarser in range(scale + 1, self.scales):
                 filters = _crop(wavelets[coarser], 2**scale)
                 outer = self._modulus(inner_spectrum, filters, 2 ** (coarser - scale))  # [N L, L, ...]
-                second.append(self._smooth(outer, coarser).unflatten(0, (len(images), -1)).flatten(1, 2))
+                second.append(self._smooth(outer, coarser).unflatten(0, (-1, self.orientations)).flatten(1, 2))
         return torch.cat([self._smooth(images.unsqueeze(1), 0), *first, *second], dim=1)
 
     def _fourier(self, images: Tensor) -> Tensor:
@@ -94,6 +94,7 @@ class Scattering(nn.Module):
     def _modulus(self, spectrum: Tensor, filters: Tensor, step: int) -> Tensor:
         """`[N, L, H / step, W / step]`: absolute values of the images that have the spectra `[N, H, W]`, convolved with
         the filters of Fourier transforms `[L, H, W]`, at every `step`-th pixel."""
+        # A complex filter, too: einsum multiplies tensors of one type.
         dtype = torch.promote_types(spectrum.dtype, filters.dtype)
         return torch.fft.ifft2(_multiply_and_fold(spectrum.to(dtype), filters.to(dtype), step)).abs()
 

@@ -246,7 +246,9 @@ def _run(folder: Path, record: Record, metric: str, settings: str) -> FinishedRu
 def _name(method: str, augment: str) -> str:
     """`ChimeraMix+Grid + TrivialAugment`; the standard augmentation, and an erasing that is the method, are not
     named."""
-    added = [part for part in augment.split(" + ") if part != "flip_crop" and _letters(part) != _letters(method)]
+    known = {"flipcrop", _letters(method.partition(" (")[0])}
+    parts = [part for part in augment.split(" + ") if _letters(part) not in known]
+    added = [part for part in parts if f"erase={part}" not in method]
     return " + ".join([method, *(_POLICIES.get(part, part) for part in added)])
 
 

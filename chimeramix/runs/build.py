@@ -158,7 +158,7 @@ def generating_mixer(config: Config) -> dict[str, Any] | None:
     return next((each for each in _mixers(config.mixer) if _takes_generator(each)), None)
 
 
-def composing_mixer(config: Config) -> dict[str, Any] | None:
+def mixer_within_classes(config: Config) -> dict[str, Any] | None:
     """The same, or else that of the first one that composes pixels under a mask."""
     composing = (each for each in _mixers(config.mixer) if each.get("mask") is not None)
     return generating_mixer(config) or next(composing, None)

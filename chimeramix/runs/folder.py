@@ -109,10 +109,10 @@ class RunFolder:
                 shutil.rmtree(entry)
             elif entry.name != ".lock":
                 entry.unlink()
-        if sweep is not None:
-            (self.path / _CLEARED).write_text(sweep, encoding="utf-8")
         # W&B takes no record of an earlier step than those that a run of this id has already.
         (self.path / _WANDB).write_text(f"{self.identity}-{uuid4().hex[:6]}", encoding="utf-8")
+        if sweep is not None:
+            (self.path / _CLEARED).write_text(sweep, encoding="utf-8")
 
     @property
     def wandb_id(self) -> str:

@@ -14,7 +14,7 @@ from chimeramix.generators.normalisation import Normalisation
 from chimeramix.mixing.chimera import ChimeraMix
 from chimeramix.runs import build
 from chimeramix.runs.drawn import Drawn, read_drawn
-from chimeramix.runs.trained import read_generator, support_of
+from chimeramix.runs.trained import read_generator, resizing_of, support_of
 from chimeramix.shares import combine, images_of
 from chimeramix.streams import RandomStream, derive_seed
 from chimeramix.types import Batch
@@ -51,8 +51,7 @@ class TrainedGenerator(nn.Module):
         self._path = path
         self._normalisation = Normalisation(source.mean, source.std)
         self._mask = build.mask_of(config.generator)
-        # As the run's classifier would resize them; see `ChimeraMix`.
-        self._align_corners = (build.generating_mixer(config) or {}).get("resize") == "official"
+        self._align_corners = resizing_of(config) == "official"
         self._rows = {position: row for row, position in enumerate(drawn.indices)}
         self.requires_grad_(False).eval()
 

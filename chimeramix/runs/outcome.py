@@ -19,7 +19,9 @@ def method_of(settings: Settings) -> str | None:
         return settings.names.get("mixer")
     if any(word.lstrip("+").startswith("method=") for word in settings.overrides):
         return name
-    return f"{name} ({', '.join(settings.replaced)})" if settings.replaced else name
+    # A generator's training knows of these parts the mask only.
+    parts = [part for part in settings.replaced if settings.role == "classifier" or part.startswith("mask=")]
+    return f"{name} ({', '.join(parts)})" if parts else name
 
 
 def result_of(run: Run, parts: Parts, last: dict[str, Any]) -> dict[str, Any]:

@@ -89,6 +89,7 @@ class RunStatus:
 
     @property
     def failed_trial(self) -> bool:
+        """Whether a study has counted the run as a failed trial."""
         return (self.reason or "").endswith(FAILED_TRIAL)
 
     @property

@@ -5,7 +5,7 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import yaml
@@ -130,9 +130,14 @@ def support_of(
         "partners": SameClassPartners(views, stream),
         "mask": mask,
         "rng": stream,
-        # As the run's classifier would resize them.
-        "resize": (build.generating_mixer(config) or {}).get("resize", "matched"),
+        "resize": resizing_of(config),
     }
+
+
+def resizing_of(config: Config) -> Literal["matched", "official"]:
+    """How the classifier of a generator's run would resize images for it; see `ChimeraMix`."""
+    resize: Literal["matched", "official"] = (build.generating_mixer(config) or {}).get("resize", "matched")
+    return resize
 
 
 def _mean_and_std(config: Config) -> tuple[Sequence[float], Sequence[float]]:

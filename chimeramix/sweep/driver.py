@@ -14,7 +14,7 @@ from chimeramix.runs.commands import to_repeat, train_command
 from chimeramix.runs.folder import cleared_for
 from chimeramix.runs.record import read_record
 from chimeramix.runs.sources import changed_since
-from chimeramix.runs.state import RunStatus
+from chimeramix.runs.state import RunStatus, read_state
 from chimeramix.sweep.launch import Job, in_this_process, on_slurm, on_this_machine
 from chimeramix.sweep.plan import PlannedRun, count_states, plan, queue_of, states_of, write_plan
 from chimeramix.sweep.pool import default_at_once, take_any_gpu
@@ -176,8 +176,10 @@ def launch(asked: Sweep, runs: list[PlannedRun], todo: list[PlannedRun]) -> list
 
 
 def _not_started_over(todo: list[PlannedRun], folder: Path) -> list[PlannedRun]:
+    """Runs that were to start over, and have their former results."""
     again = [run for run in todo if run.settings is not None and run.settings.config.rerun]
-    return [run for run in again if not cleared_for(run.folder, str(folder.absolute()))]
+    left = [run for run in again if not cleared_for(run.folder, str(folder.absolute()))]
+    return [run for run in left if read_state(run.folder)[0] == "done"]
 
 
 def _with_former_results(runs: list[PlannedRun]) -> str:
@@ -211,18 +213,16 @@ def _summarise(runs: list[PlannedRun], asked: Sweep, former: list[PlannedRun]) -
     those that have stopped as they were asked to.
 
     Args:
-        former: runs that did not start over, as they were to, and are done all the same.
+        former: what `launch` returned.
     """
     states = states_and_queue(runs, asked.folder.parent)
     both = [(run, state, status) for run, (state, status) in zip(runs, states, strict=True)]
-    paused = sum(status is not None and status.paused for _, _, status in both)
-    unfinished = [each for each in both if each[1] != "done" and not (each[2] is not None and each[2].paused)]
+    paused = [run for run, state, status in both if _stopped_as_asked(run, state, status)]
+    unfinished = [each for each in both if each[1] != "done" and not _stopped_as_asked(*each)]
     for run, state, status in unfinished[:_MOST_LISTED]:
         log.info("%s: %s", run.folder, _describe(state, status))
     if len(unfinished) > _MOST_LISTED:
         log.info("... and %d more: chimeramix status %s", len(unfinished) - _MOST_LISTED, _runs_dir(asked))
-    finished = {run.identity for run, state, _ in both if state == "done"}
-    former = [run for run in former if run.identity in finished]
     for run in former[:_MOST_LISTED]:
         log.info("%s: did not start over", run.folder)
     summary = f"{count_states(states)} of {counted(len(runs), 'run')}"
@@ -234,9 +234,14 @@ def _summarise(runs: list[PlannedRun], asked: Sweep, former: list[PlannedRun]) -
         command = train_command(asked.role, to_repeat(asked.overrides))
         raise RunFailure(f"{summary}; for the rest repeat: {command} --multirun")
     if paused:
-        log.info("%s; %d stopped as asked %s", summary, paused, PAUSED)
+        log.info("%s; %d stopped as asked %s", summary, len(paused), PAUSED)
     else:
         log.info("%s", "the run is done" if len(runs) == 1 else f"all {len(runs)} runs are done")
+
+
+def _stopped_as_asked(run: PlannedRun, state: str, status: RunStatus | None) -> bool:
+    asked = run.settings is not None and run.settings.config.monitor.stop_after is not None
+    return asked and state == "interrupted" and status is not None and status.paused
 
 
 def _describe(state: str, status: RunStatus | None) -> str:

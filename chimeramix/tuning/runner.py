@@ -103,7 +103,9 @@ class Runs:
             todo = [
                 _that_is_evaluated(run, rung)
                 for run, state, status in short
-                if state not in _AT_WORK and launched[run.identity] < (_TRIES if _killed(status) else 1)
+                if state not in _AT_WORK
+                and not (status is not None and status.failed_trial)
+                and launched[run.identity] < (_TRIES if _killed(status) else 1)
             ]
             if todo:
                 for line in check_machines(asked, todo):
@@ -186,10 +188,10 @@ def _killed(status: RunStatus | None) -> bool:
 
 def _failed(known: Outcome, folder: Path) -> Outcome:
     """Of a run that will not be tried again, which its folder says from now on."""
-    _, status = read_state(folder)
+    state, status = read_state(folder)
     steps = max((int(line["step"]) for line in _epochs(folder)), default=0)
     reason = ((status.reason if status else None) or "it failed").removesuffix(f" {FAILED_TRIAL}")
-    if type(status) is RunStatus and not status.failed_trial:  # a damaged record stays as it is
+    if state in ("failed", "interrupted") and type(status) is RunStatus:  # a damaged record stays as it is
         write_status(folder, replace(status, state="failed", reason=f"{reason} {FAILED_TRIAL}"))
     return replace(known, steps=steps, reason=reason)
 

@@ -32,6 +32,15 @@ MISTAKES = {
     "schedule's group": ((*GRID, "generator/schedule=cosine"), "chosen with schedule@generator.schedule=NAME"),
     "optimizer's option": ((*GRID, "optimizer=adamw"), "generator's is +optimizer@generator.optimizer=NAME"),
     "optimizer's key": ((*GRID, "generator.optimizer=adamw"), "chosen with +optimizer@generator.optimizer=NAME"),
+    "optimizer without a plus": (
+        (*GRID, "optimizer@generator.optimizer=adamw"),
+        "write +optimizer@generator.optimizer=adamw, with a plus",
+    ),
+    "schedule with a plus": (
+        (*GRID, "+schedule@generator.schedule=cosine"),
+        "write schedule@generator.schedule=cosine, without the plus",
+    ),
+    "no key of a mask": ((*GRID, "generator.mask.mixsize=2"), "unknown key generator.mask.mixsize"),
     "mask's key": (
         (*GRID, "generator.mask.mix_size=2"),
         "unknown key generator.mask.mix_size; did you mean mask.mix_size?",

@@ -1,7 +1,6 @@
 """CUB-200-2011 and Tiny-ImageNet, read from small archives in the layout of the published ones."""
 
 import io
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,8 +8,7 @@ import torch
 from PIL import Image
 from torchvision.transforms.v2 import functional as tv
 
-from chimeramix.data import CUB200, TinyImageNet
-from chimeramix.data.image_archive import check_counts
+from chimeramix.data import CUB200, TinyImageNet, image_archive
 from chimeramix.data.image_file import Reading
 from chimeramix.errors import UserError
 from chimeramix.types import DataSource
@@ -145,11 +143,16 @@ def test_lists_that_do_not_fit_are_an_error(cub, tmp_path):
         cub().train()
 
 
-def test_a_missing_file_is_found():
-    """Others would be drawn otherwise, under the same name."""
-    check_counts({"cat": [Path("1"), Path("2")]}, (2,))
-    with pytest.raises(ValueError, match="cat has 1 images, not 2"):
-        check_counts({"cat": [Path("1")]}, (2,))
+def test_a_missing_file_is_found(store, tmp_path, monkeypatch):
+    """Other images would be drawn otherwise, under the same name of the data."""
+    published = publish_tiny(store)
+    published.sizes = (3, 1)
+    monkeypatch.setattr(image_archive, "_TINY_IMAGENET", published.md5)
+    source = published("tiny", 64, HALF, HALF, data_dir=str(tmp_path / "data"), mirror=str(store), workers=0)
+    assert len(source.train().labels) == 4
+    (tmp_path / "data/tiny-imagenet-200/train/n01443537/images/n01443537_1.JPEG").unlink()
+    with pytest.raises(UserError, match=r"n01443537 has 2 images, not 3.*: remove them"):
+        source.train()
 
 
 def test_tiny_imagenet_is_tested_on_its_validation_images(store, tmp_path):

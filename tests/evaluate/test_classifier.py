@@ -263,7 +263,9 @@ def test_own_images_that_are_others_by_now(of_files: Path, shapes: Path, tmp_pat
 def test_a_run_without_a_method_is_called_by_its_model(of_files: Path, capsys: Output) -> None:
     assert json.loads((of_files / "result.json").read_text())["method"] == "none"
     evaluated(of_files, name="shapes")
-    assert capsys.readouterr().out.startswith("wideresnet_10_2 (width=1), trained on shapes, on shapes, test part\n")
+    assert capsys.readouterr().out.startswith(
+        "wideresnet_10_2 (width=1), trained on shapes, evaluated on shapes, test part\n"
+    )
 
 
 @pytest.mark.parametrize("name", [os.fsdecode(b"caf\xe9"), "n" * 250, "two\nlines"])

@@ -65,7 +65,7 @@ def test_of_a_chain_without_a_generator_the_masks_on_pixels_compose() -> None:
     words = ["+dataset=demo/digits", "max_labels_per_class=2"]
     found = {}
     for name in ("combination/chimeramix_segmentation_direct_mixup", "mixup", "chimeramix_grid"):
-        mixer = build.composing_mixer(compose_settings("classifier", [*words, f"+experiment={name}"]).config)
+        mixer = build.mixer_within_classes(compose_settings("classifier", [*words, f"+experiment={name}"]).config)
         found[name.rpartition("/")[2]] = mixer and mixer["_target_"].rpartition(".")[2]
     assert found == {
         "chimeramix_segmentation_direct_mixup": "DirectMix",

@@ -161,6 +161,12 @@ def test_a_seed_is_that_of_the_mixers_within(make: Callable[[int], Mixer]) -> No
     assert not torch.equal(made[0], made[2])
 
 
+def test_mixers_of_one_generator_draw_different_numbers() -> None:
+    generator = torch.Generator().manual_seed(0)
+    one, two = (Chain(4, {"mixup": MixUp(4)}, rng=generator)(images(), LABELS)[1] for _ in range(2))
+    assert not torch.equal(one, two)
+
+
 def test_a_seed_of_ones_own_stays() -> None:
     inner, outer = MixUp(4, rng=3), MixUp(4, rng=3)
     assert torch.equal(Chain(4, {"mixup": inner}, rng=0)(images(), LABELS)[1], outer(images(), LABELS)[1])

@@ -186,6 +186,8 @@ def test_a_generator_that_was_removed_since_does_not_hide_its_classifiers(tmp_pa
         ("Cutout", "flip_crop + cutout", "Cutout"),
         ("Random Erasing", "flip_crop + random_erasing", "Random Erasing"),
         ("MixUp", "flip_crop + cutout", "MixUp + cutout"),
+        ("Cutout (mixer=mixup)", "flip_crop + cutout", "Cutout (mixer=mixup)"),
+        ("Cutout (erase=random_erasing)", "flip_crop + random_erasing", "Cutout (erase=random_erasing)"),
         ("MixUp", "flip_crop (flip=0)", "MixUp + flip_crop (flip=0)"),
     ],
 )

@@ -30,3 +30,9 @@ def test_a_method_is_named_after_its_experiment_and_what_replaced_parts_of_it(wo
     settings = compose_settings("classifier", ["+dataset=cifair10", *words.split()])
     assert method_of(settings) == expected
     assert method_of(Settings.from_json(json.loads(json.dumps(settings.to_json())))) == expected
+
+
+def test_a_generator_is_named_after_what_it_is_trained_with() -> None:
+    """Whichever classifier's overrides trained it on the way."""
+    words = ["+dataset=cifair10", "+experiment=chimeramix_grid", "loss=cosine", "mask=segments"]
+    assert method_of(compose_settings("classifier", words).of_generator()) == "ChimeraMix+Grid (mask=segments)"

@@ -147,6 +147,14 @@ def test_runs_that_stop_as_asked_are_no_failure(tmp_path: Path, caplog: pytest.L
     assert not results(tmp_path)
 
 
+def test_an_earlier_stop_is_not_what_was_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that was to go on to its end, and whose process could not even start."""
+    sweep(Tree("classifier"), words(tmp_path, "hydra/launcher=basic", "monitor.stop_after=1", epochs=2))
+    monkeypatch.setattr(launch, "attempt", lambda task: False)
+    with pytest.raises(RunFailure, match="2 interrupted of 2 runs; for the rest repeat"):
+        sweep(Tree("classifier"), words(tmp_path, "hydra/launcher=basic", epochs=2))
+
+
 def test_a_generator_stops_where_it_is_asked_to_and_not_on_the_way(tmp_path: Path) -> None:
     asked = [*overrides("generator", tmp_path), "monitor.stop_after=1", "hydra/launcher=basic"]
     sweep(Tree("generator"), asked)

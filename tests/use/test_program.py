@@ -72,7 +72,7 @@ MODELS = [
     "wideresnet_10_2 {width: 1, dropout: 0.3, stem_stride: 2}",
     "harmonic_wideresnet_10_2 {width: 1, levels: [null, 3, 2]}",
     pytest.param("harmonic_resnet18", marks=pytest.mark.slow),
-    pytest.param("harmonic_scattering {scales: 1, orientations: 2, channels: 4}", marks=pytest.mark.slow),
+    pytest.param("harmonic_scattering {scales: 2, orientations: 2, channels: 4}", marks=pytest.mark.slow),
 ]
 
 
