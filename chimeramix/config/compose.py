@@ -220,7 +220,7 @@ def settings_from(tree: Tree, config: DictConfig, choices: dict[str, Any], overr
     generator_seed = take_generator_seed(plain)
     if tree.role == "generator" and generator_seed is not None:
         plain["seed"] = generator_seed
-    replaced = _replaced(tree, names, overrides, masked=_holds_mask(plain["mixer"]) or _holds_mask(plain["generator"]))
+    replaced = _replaced(tree, names, overrides, plain)
     settings = Settings(tree.role, typed(plain, Config), names, tree.options + overrides, generator_seed, replaced)
     check_values(settings.config)
     check_validation(settings.config.validation, settings.config.split is not None)
@@ -238,18 +238,22 @@ def _holds_mask(part: Any) -> bool:
     return isinstance(part, dict) and ("mask" in part or any(map(_holds_mask, part.values())))
 
 
-def _replaced(tree: Tree, names: dict[str, str | None], overrides: list[str], masked: bool) -> tuple[str, ...]:
+def _replaced(
+    tree: Tree, names: dict[str, str | None], overrides: list[str], values: dict[str, Any]
+) -> tuple[str, ...]:
     """`mixer=cutmix`, for each part of the method of which the command line chose another option than the experiment
     does."""
-    groups = [group for group in _OF_THE_METHOD if masked or group != "mask"]  # without effect where nothing has one
-    chosen = [group for group in groups if any(word.startswith(f"{group}=") for word in overrides)]
+    chosen = [group for group in _OF_THE_METHOD if any(word.startswith(f"{group}=") for word in overrides)]
     added = tuple(word for word in overrides if word.startswith(tuple(f"+{group}=" for group in ADDED_GROUPS)))
     if not chosen or not any(word.startswith("+experiment=") for word in added):
         return ()
     own = _choices(tree, added)
-    # Tables name an eraser beside the method: that is enough where the method has none.
     other = [group for group in chosen if names[group] != own[group]]
-    return tuple(f"{group}={names[group]}" for group in other if group != "erase" or own[group] not in (None, "none"))
+    if "mask" in other and not (_holds_mask(values["mixer"]) or _holds_mask(values["generator"])):
+        other.remove("mask")  # it has no effect
+    if "erase" in other and own["erase"] in (None, "none"):
+        other.remove("erase")  # tables name an eraser beside the method, which is enough where that has none
+    return tuple(f"{group}={names[group]}" for group in other)
 
 
 @cache

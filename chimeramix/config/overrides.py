@@ -44,10 +44,8 @@ def check_overrides(tree: Tree, overrides: list[Override]) -> None:
             raise UserError(f"{word}: several options are a sweep: add --multirun")
         if not isinstance(override.value(), str):
             raise UserError(f"{word}: choose an option by its name: {in_short(options)}")
-        if key in ADDED_GROUPS and not override.is_add():
+        added = key in ADDED_GROUPS or (key == "optimizer" and override.package == "generator.optimizer")
+        if added and not override.is_add():
             raise UserError(f"{word}: write +{word}, with a plus")
-        of_generator = key == "optimizer" and override.package == "generator.optimizer"
-        if of_generator and not override.is_add():
-            raise UserError(f"{word}: write +{word}, with a plus")
-        if key not in ADDED_GROUPS and override.is_add() and not of_generator:
+        if override.is_add() and not added:
             raise UserError(f"{word}: write {word.lstrip('+')}, without the plus")

@@ -14,8 +14,7 @@ class Structured(nn.Module):
 
     The images are the first `tv_tensors.Image` of four dimensions, or else the first tensor of four dimensions that is
     no `tv_tensors.Mask`; everything else but the labels comes back as it is. `default_collate` makes plain tensors of
-    both types: put the images before the masks there. `mixup_enabled` and `label_smoothing` are
-    the mixer's.
+    both types: put the images before the masks there. `mixup_enabled` and `label_smoothing` are the mixer's.
 
     Args:
         mixer: what is applied.

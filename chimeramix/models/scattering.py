@@ -75,18 +75,23 @@ class Scattering(nn.Module):
     def _transform(self, images: Tensor) -> Tensor:
         """`[N, coefficients, h, w]` of padded images `[N, H, W]`, the padding left out."""
         wavelets = self.wavelets(images.shape[-2], images.shape[-1])  # [J, L, H, W]
+        averages = [
+            [self._averages(side // 2**scale, scale, images.device) for side in images.shape[-2:]]
+            for scale in range(self.scales)
+        ]
         spectrum = self._fourier(images)
         first, second = [], []
         for scale in range(self.scales):
             modulus = self._modulus(spectrum, wavelets[scale], 2**scale)  # [N, L, H / 2^j, W / 2^j]
-            first.append(self._smooth(modulus, scale))
+            first.append(_smooth(modulus, *averages[scale]))
             if scale + 1 < self.scales:
                 inner_spectrum = self._fourier(modulus.flatten(0, 1))  # [N L, ...]
             for coarser in range(scale + 1, self.scales):
                 filters = _crop(wavelets[coarser], 2**scale)
                 outer = self._modulus(inner_spectrum, filters, 2 ** (coarser - scale))  # [N L, L, ...]
-                second.append(self._smooth(outer, coarser).unflatten(0, (-1, self.orientations)).flatten(1, 2))
-        return torch.cat([self._smooth(images.unsqueeze(1), 0), *first, *second], dim=1)
+                smooth = _smooth(outer, *averages[coarser])
+                second.append(smooth.unflatten(0, (-1, self.orientations)).flatten(1, 2))
+        return torch.cat([_smooth(images.unsqueeze(1), *averages[0]), *first, *second], dim=1)
 
     def _fourier(self, images: Tensor) -> Tensor:
         return torch.fft.fft2(images)
@@ -98,14 +103,9 @@ class Scattering(nn.Module):
         dtype = torch.promote_types(spectrum.dtype, filters.dtype)
         return torch.fft.ifft2(_multiply_and_fold(spectrum.to(dtype), filters.to(dtype), step)).abs()
 
-    def _smooth(self, images: Tensor, scale: int) -> Tensor:
-        """Local means at every 2^J-th pixel of what is kept at every 2^scale-th; those of the padding left out."""
-        rows, columns = (self._averages(side, scale, images.device).to(images.dtype) for side in images.shape[-2:])
-        return rows @ images @ columns.T
-
     def _averages(self, side: int, scale: int, device: torch.device) -> Tensor:
-        """Weights `[m, side]` of `_smooth` along one axis. Its Gaussian, which is separable, is 0.8 * 2^(J - 1) pixels
-        wide and not learned."""
+        """Weights `[m, side]` of local means along an axis of what is kept at every 2^scale-th pixel, at every 2^J-th;
+        those of the padding left out. Their Gaussian is 0.8 * 2^(J - 1) pixels wide and not learned."""
         sigma = 0.8 * 2 ** (self.scales - 1)
         distances = _distances(side * 2**scale, device)
         gaussian = torch.exp(-distances.square() / (2 * sigma**2)).sum(0) / (math.sqrt(2 * math.pi) * sigma)
@@ -151,6 +151,11 @@ def _multiply_and_fold(spectrum: Tensor, filters: Tensor, step: int) -> Tensor:
         each.unflatten(-1, (step, width)).unflatten(-3, (step, height)) for each in (spectrum, filters / step**2)
     )
     return torch.einsum("...ahbw,lahbw->...lhw", parts, of_filters)
+
+
+def _smooth(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """Local means of images, by the weights along either axis: a Gaussian is separable."""
+    return rows.to(images.dtype) @ images @ columns.T.to(images.dtype)
 
 
 def _crop(filters: Tensor, factor: int, axes: tuple[int, ...] = (-2, -1)) -> Tensor:

@@ -21,8 +21,11 @@ def generator_command(overrides: list[str]) -> str:
 
 def _part(word: str) -> str:
     """The part of the configuration that an override changes: `generator` of `schedule@generator.schedule=cosine`."""
-    key = word.lstrip("+~").partition("=")[0]
-    return key.rpartition("@")[2].partition(".")[0]
+    return _key(word).rpartition("@")[2].partition(".")[0]
+
+
+def _key(word: str) -> str:
+    return word.lstrip("+~").partition("=")[0]
 
 
 def resume_command(role: str, overrides: list[str]) -> str:
@@ -35,4 +38,4 @@ def resume_command(role: str, overrides: list[str]) -> str:
 def to_repeat(overrides: list[str]) -> list[str]:
     """The overrides of a command that goes on: without `rerun`, which would start over, and without the sweep's folder,
     which is taken by now."""
-    return [word for word in overrides if word.lstrip("+~").partition("=")[0] not in ("rerun", "hydra.sweep.dir")]
+    return [word for word in overrides if _key(word) not in ("rerun", "hydra.sweep.dir")]

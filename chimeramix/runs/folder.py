@@ -122,10 +122,6 @@ class RunFolder:
         except FileNotFoundError:
             return self.identity
 
-    def cleared_for(self, sweep: str | None) -> bool:
-        """Whether a sweep has started this run over already: its job may come back from the queue."""
-        return sweep is not None and cleared_for(self.path, sweep)
-
     def describe(self, config: str, split: dict[str, Any], device: str, command: str, own: Sequence[Path]) -> None:
         """Writes what the run is, before it begins: `config.yaml`, `spec.json`, `split.json`, `environment.json`, the
         last with the command that trains it and the folders of one's own modules (`own`)."""
@@ -143,8 +139,9 @@ class RunFolder:
             (self.path / "checkpoint.pt").unlink(missing_ok=True)
 
 
-def cleared_for(path: Path, sweep: str) -> bool:
-    """Whether a sweep, known by its folder, has started over the run of this folder."""
+def cleared_for(path: Path, sweep: str | None) -> bool:
+    """Whether a sweep, known by its folder, has started the run of this folder over already: its job may come back from
+    the queue. False for None."""
     try:
         return (path / _CLEARED).read_text(encoding="utf-8") == sweep
     except (FileNotFoundError, NotADirectoryError):

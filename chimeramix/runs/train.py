@@ -20,7 +20,7 @@ from chimeramix.machine import Machine, memory_errors
 from chimeramix.runs import build
 from chimeramix.runs.assembly import Parts, Run, parts_of
 from chimeramix.runs.commands import generator_command, resume_command
-from chimeramix.runs.folder import RunFolder, folders_in
+from chimeramix.runs.folder import RunFolder, cleared_for, folders_in
 from chimeramix.runs.outcome import result_of, summary_of
 from chimeramix.runs.record import evaluated_part, metrics_of
 from chimeramix.runs.sources import changed_since, check_precision, new_stretch, stretches_in, tell_changes
@@ -58,7 +58,7 @@ def train(settings: Settings, generator_too: bool = False, sweep: str | None = N
     source = build.source(config)
     facts = source.facts()
     folder, generator = folders_of(settings, facts)
-    restart = config.rerun and not folder.cleared_for(sweep)
+    restart = config.rerun and not cleared_for(folder.path, sweep)
     if not restart and _report_if_finished(folder, config, machine):
         return
     finished = generator_result(settings, generator) if generator else None

@@ -216,9 +216,8 @@ def _summarise(runs: list[PlannedRun], asked: Sweep, former: list[PlannedRun]) -
         former: what `launch` returned.
     """
     states = states_and_queue(runs, asked.folder.parent)
-    both = [(run, state, status) for run, (state, status) in zip(runs, states, strict=True)]
-    paused = [run for run, state, status in both if _stopped_as_asked(run, state, status)]
-    unfinished = [each for each in both if each[1] != "done" and not _stopped_as_asked(*each)]
+    left = [(run, state, status) for run, (state, status) in zip(runs, states, strict=True) if state != "done"]
+    unfinished = [each for each in left if not _stopped_as_asked(*each)]
     for run, state, status in unfinished[:_MOST_LISTED]:
         log.info("%s: %s", run.folder, _describe(state, status))
     if len(unfinished) > _MOST_LISTED:
@@ -233,8 +232,8 @@ def _summarise(runs: list[PlannedRun], asked: Sweep, former: list[PlannedRun]) -
     if unfinished:
         command = train_command(asked.role, to_repeat(asked.overrides))
         raise RunFailure(f"{summary}; for the rest repeat: {command} --multirun")
-    if paused:
-        log.info("%s; %d stopped as asked %s", summary, len(paused), PAUSED)
+    if left:
+        log.info("%s; %d stopped as asked %s", summary, len(left), PAUSED)
     else:
         log.info("%s", "the run is done" if len(runs) == 1 else f"all {len(runs)} runs are done")
 

@@ -191,7 +191,8 @@ def _failed(known: Outcome, folder: Path) -> Outcome:
     state, status = read_state(folder)
     steps = max((int(line["step"]) for line in _epochs(folder)), default=0)
     reason = ((status.reason if status else None) or "it failed").removesuffix(f" {FAILED_TRIAL}")
-    if state in ("failed", "interrupted") and type(status) is RunStatus:  # a damaged record stays as it is
+    ended = state in ("failed", "interrupted")
+    if ended and type(status) is RunStatus and not status.failed_trial:  # a damaged record stays as it is
         write_status(folder, replace(status, state="failed", reason=f"{reason} {FAILED_TRIAL}"))
     return replace(known, steps=steps, reason=reason)
 
