@@ -24,10 +24,12 @@ from tools.choice_tables import (
     steps_table,
 )
 
-REFERENCE, SEG = "Baseline", "ChimeraMix+Seg"
+REFERENCE, GRID, SEG = "Baseline", "ChimeraMix+Grid", "ChimeraMix+Seg"
 PAPER = ("cifair10", "wideresnet_16_8")  # what the paper's figures are of
-FIRST_SCREEN = (REFERENCE, "MixUp", "ChimeraMix+Grid", SEG)
+FIRST_SCREEN = (REFERENCE, "MixUp", GRID, SEG)
 PAIRS = (
+    (GRID, SEG),
+    (GRID, "MixUp"),
     (SEG, "SegMix (pixels)"),
     (SEG, "MixUp"),
     (SEG, "AGMix"),
@@ -44,7 +46,7 @@ ENSEMBLES = (
     (SEG, "SegMix (pixels)", "MixUp"),
     (SEG, f"{SEG}, MixUp", "MixUp"),
 )
-ABLATIONS = (("ChimeraMix+Grid", "GridMix (pixels)"), (SEG, "SegMix (pixels)"))  # the same masks on pixels
+ABLATIONS = ((GRID, "GridMix (pixels)"), (SEG, "SegMix (pixels)"))  # the same masks on pixels
 
 
 def blocks_of(records: Path) -> dict[str, str]:
