@@ -65,7 +65,7 @@ def read_sweep(tree: Tree, overrides: list[str]) -> Sweep:
         jobs = _combinations([parse(word) for word in overrides], tree.folders)
         if not jobs:
             raise UserError("this sweep has no jobs: one of its lists or ranges is empty")
-        return _composed(_Composer(tree), tree.options + overrides, jobs)
+        return _composed(Composer(tree), tree.options + overrides, jobs)
 
 
 def sweep_of_jobs(tree: Tree, overrides: list[str], jobs: list[list[str]], command: str = "") -> Sweep:
@@ -77,10 +77,10 @@ def sweep_of_jobs(tree: Tree, overrides: list[str], jobs: list[list[str]], comma
         command: repeats the sweep.
     """
     with hydra_ready(tree):
-        return replace(_composed(_Composer(tree), tree.options + overrides, jobs), command=command)
+        return replace(_composed(Composer(tree), tree.options + overrides, jobs), command=command)
 
 
-def _composed(composer: "_Composer", overrides: list[str], jobs: list[list[str]]) -> Sweep:
+def _composed(composer: "Composer", overrides: list[str], jobs: list[list[str]]) -> Sweep:
     runs = [composer.settings(job) for job in jobs]
     launcher, resources, folder, largest_batch = _launcher_settings(composer.tree, jobs[0])
     return Sweep(composer.tree.role, overrides, runs, launcher, resources, folder, largest_batch)
@@ -124,8 +124,8 @@ def _matching(override: Override, glob: Glob, folders: Sequence[Path]) -> list[s
     return sorted(included - excluded)
 
 
-class _Composer:
-    """Composes within `hydra_ready`."""
+class Composer:
+    """Composes the runs of one tree, within `hydra_ready`: those of the same options from one composition of them."""
 
     def __init__(self, tree: Tree) -> None:
         self.tree = tree
@@ -134,11 +134,12 @@ class _Composer:
         self._composed: dict[tuple[str, ...], tuple[DictConfig, dict[str, Any]]] = {}
 
     def settings(self, job: list[str]) -> Settings:
+        """As `compose_settings` of these overrides. Raises `UserError`."""
         words = [(word, *self._parse(word)) for word in job]
-        if not self._checked.issuperset(job):
+        choices = tuple(word for word, _, of_a_group in words if of_a_group)  # their order counts
+        if choices not in self._composed or not self._checked.issuperset(job):
             check_overrides(self.tree, [override for _, override, _ in words])
             self._checked.update(job)
-        choices = tuple(word for word, _, of_a_group in words if of_a_group)
         if choices not in self._composed:
             self._composed[choices] = compose_tree(self.tree, list(choices))
         shared, names = self._composed[choices]

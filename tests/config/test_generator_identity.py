@@ -2,18 +2,18 @@
 
 import pytest
 
-from chimeramix.config.compose import compose_settings
 from chimeramix.config.settings import Settings
 from chimeramix.errors import UserError
 from chimeramix.runs.spec import generator_spec, identity_of
 from chimeramix.runs.train import folders_of
+from tests.composing import composed
 
 GRID = ("+dataset=cifair10", "+experiment=chimeramix_grid", "max_labels_per_class=5")
 SEGMENTS = ("+dataset=cifair10", "+experiment=chimeramix_segmentation", "max_labels_per_class=5")
 
 
 def generator_identity(role, *words, facts=None):
-    return identity_of(generator_spec(compose_settings(role, list(words)).config, facts or {}))
+    return identity_of(generator_spec(composed(role, list(words)).config, facts or {}))
 
 
 def test_golden_identity():
@@ -111,17 +111,17 @@ def test_a_folders_place_is_not_what_it_holds():
 
 def test_classifiers_of_several_seeds_share_a_generator():
     """`generator.seed` is the generator's whole seed: the one that plain commands with that seed train."""
-    plain = compose_settings("generator", [*GRID, "seed=7"])
+    plain = composed("generator", [*GRID, "seed=7"])
     words = [*GRID, "split_seed=7", "generator.seed=7"]
-    first, second = (compose_settings("classifier", [*words, f"seed={seed}"]) for seed in (0, 1))
+    first, second = (composed("classifier", [*words, f"seed={seed}"]) for seed in (0, 1))
     assert folders_of(first, {})[1].path == folders_of(second, {})[1].path == folders_of(plain, {})[0].path
     assert folders_of(first, {})[0].identity != folders_of(second, {})[0].identity
     # The generator's own command, and a sweep's job that trains it on the way, from a file.
-    again = compose_settings("generator", [*words, "seed=1"])
+    again = composed("generator", [*words, "seed=1"])
     assert again.config == plain.config == Settings.from_json(second.to_json()).of_generator().config
 
 
 @pytest.mark.parametrize("seed", ["-1", "0.5", "one", "null"])
 def test_a_generators_seed_is_a_number(seed):
     with pytest.raises(UserError, match=f"generator.seed={seed}: must be a whole number"):
-        compose_settings("generator", [*GRID, f"generator.seed={seed}"])
+        composed("generator", [*GRID, f"generator.seed={seed}"])

@@ -5,7 +5,6 @@ from typing import Any
 import pytest
 import torch
 
-from chimeramix.config.compose import compose_settings
 from chimeramix.config.schema import Config
 from chimeramix.data.loader import EpochLoader
 from chimeramix.data.subset import draw_subset, epoch_repeats
@@ -13,10 +12,11 @@ from chimeramix.data.views import Normalize, Views
 from chimeramix.runs import build
 from chimeramix.streams import RandomStream
 from chimeramix.types import Subset
+from tests.composing import composed
 
 
 def config_of(*words: str) -> Config:
-    return compose_settings("classifier", list(words)).config
+    return composed("classifier", list(words)).config
 
 
 def steps_of(config: Config, class_sizes: list[int]) -> int:

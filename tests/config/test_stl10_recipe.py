@@ -2,17 +2,17 @@
 
 import torch
 
-from chimeramix.config.compose import compose_settings
 from chimeramix.data.subset import epoch_repeats
 from chimeramix.runs import build
 from chimeramix.streams import RandomStream
+from tests.composing import composed
 
 WORDS = ["+dataset=stl10", "+experiment=baseline", "recipe=stl10_wideresnet"]
 
 
 def test_the_published_training_of_wide_resnets_on_stl10() -> None:
     words = [*WORDS, "model=harmonic_wideresnet_16_8_stl10", "split=stl10_folds", "max_labels_per_class=100"]
-    config = compose_settings("classifier", words).config
+    config = composed("classifier", words).config
     assert config.model == {
         "_target_": "chimeramix.models.HarmonicWideResNet",
         "depth": 16,
@@ -41,12 +41,12 @@ def test_the_published_training_of_wide_resnets_on_stl10() -> None:
 
 
 def test_that_recipe_leaves_the_choice_to_others() -> None:
-    chosen = compose_settings("classifier", [*WORDS, "schedule=cosine", "optimizer=adamw", "recipe.epochs=7"])
+    chosen = composed("classifier", [*WORDS, "schedule=cosine", "optimizer=adamw", "recipe.epochs=7"])
     assert chosen.config.epochs == 7
     assert chosen.config.schedule == {"_target_": "chimeramix.training.Cosine"}
     assert chosen.config.optimizer["_target_"] == "torch.optim.AdamW"
     words = ["+dataset=stl10", "+experiment=chimeramix_grid"]
-    mixed = compose_settings("classifier", [*words, "recipe=stl10_wideresnet"]).config
-    paper = compose_settings("classifier", words).config
+    mixed = composed("classifier", [*words, "recipe=stl10_wideresnet"]).config
+    paper = composed("classifier", words).config
     assert mixed.generator == paper.generator
     assert paper.model["name"] == "resnet50"

@@ -21,7 +21,7 @@ README_COMMAND = (
 @pytest.mark.parametrize("role", ["generator", "classifier"])
 def test_the_papers_commands_expand_to_all_runs(role: str, monkeypatch: pytest.MonkeyPatch) -> None:
     # Composing all 1,800 runs takes half a minute; their product is what this test is about.
-    monkeypatch.setattr(config_sweep._Composer, "settings", lambda self, job: job)
+    monkeypatch.setattr(config_sweep.Composer, "settings", lambda self, job: job)
     _, script, *overrides, multirun = shlex.split(README_COMMAND.format(role=role))
     assert (script, multirun) == (f"train_{role}.py", "--multirun")
     sweep = read_sweep(Tree(role), overrides)

@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 
-from chimeramix.config.compose import CONFIG_DIR, compose_settings
+from chimeramix.config.compose import CONFIG_DIR
 from chimeramix.config.messages import options_of
 from chimeramix.config.schema import Config
 from chimeramix.data.segments import SubsetSegments
@@ -13,6 +13,7 @@ from chimeramix.data.views import Normalize, Views
 from chimeramix.runs import build
 from chimeramix.streams import RandomStream, RunStreams
 from chimeramix.types import Subset
+from tests.composing import composed
 
 CPU = torch.device("cpu")
 
@@ -23,7 +24,7 @@ def options(group: str) -> list[str]:
 
 def config_of(*words: str) -> Config:
     common = ["+dataset=demo/digits", "max_labels_per_class=3", "machine.workers=1"]
-    return compose_settings("classifier", [*common, *words]).config
+    return composed("classifier", [*common, *words]).config
 
 
 def views_of(config: Config, seed: int, mask: Any = None) -> Views:

@@ -10,7 +10,6 @@ from PIL import Image
 from torch import nn
 
 from chimeramix.cli import main
-from chimeramix.config.compose import compose_settings
 from chimeramix.data.views import Normalize
 from chimeramix.errors import UserError
 from chimeramix.evaluate.embedding import features_of, in_the_plane, principal_components
@@ -18,6 +17,7 @@ from chimeramix.models import WideResNet
 from chimeramix.runs import build
 from chimeramix.runs.train import train
 from chimeramix.runs.trained import read_classifier
+from tests.composing import composed
 from tests.runs.tiny import folder_of, overrides, run
 
 CPU = torch.device("cpu")
@@ -30,7 +30,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("embedded")
     run("generator", folder, experiment="chimeramix_grid")
     for experiment in ("chimeramix_grid", "baseline"):
-        train(compose_settings("classifier", overrides("classifier", folder, experiment)))
+        train(composed("classifier", overrides("classifier", folder, experiment)))
     return folder
 
 
@@ -65,7 +65,7 @@ def test_of_a_chain_without_a_generator_the_masks_on_pixels_compose() -> None:
     words = ["+dataset=demo/digits", "max_labels_per_class=2"]
     found = {}
     for name in ("combination/chimeramix_segmentation_direct_mixup", "mixup", "chimeramix_grid"):
-        mixer = build.mixer_within_classes(compose_settings("classifier", [*words, f"+experiment={name}"]).config)
+        mixer = build.mixer_within_classes(composed("classifier", [*words, f"+experiment={name}"]).config)
         found[name.rpartition("/")[2]] = mixer and mixer["_target_"].rpartition(".")[2]
     assert found == {
         "chimeramix_segmentation_direct_mixup": "DirectMix",

@@ -7,7 +7,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from chimeramix.config.compose import compose_settings
 from chimeramix.generators import ChimeraGenerator
 from chimeramix.generators.networks import Decoder, PatchDiscriminator, ResidualBlock
 from chimeramix.machine import Machine
@@ -15,6 +14,7 @@ from chimeramix.masks.segments import SegmentMask
 from chimeramix.runs import build
 from chimeramix.streams import RandomStream
 from chimeramix.types import Batch
+from tests.composing import composed
 
 CPU = Machine(torch.device("cpu"))
 STEPS = 6
@@ -23,7 +23,7 @@ SMALL = ["generator.features=4", "generator.discriminator.features=4", "generato
 
 def training(*overrides: str, dtype: torch.dtype = torch.float64) -> ChimeraGenerator:
     """The configured generator, small; in float64 every figure of a step can be checked to many digits."""
-    settings = compose_settings("generator", ["+dataset=cifair10", "+experiment=chimeramix_grid", *SMALL, *overrides])
+    settings = composed("generator", ["+dataset=cifair10", "+experiment=chimeramix_grid", *SMALL, *overrides])
     made: ChimeraGenerator = build.generator(settings.config)
     made.network.to(dtype)
     made.discriminator.to(dtype)
@@ -349,7 +349,7 @@ def test_official_preset_behaves_as_the_published_code() -> None:
 
 def test_presets_differ_where_they_say_so() -> None:
     ours, official = (
-        compose_settings("generator", ["+dataset=cifair10", "+experiment=chimeramix_grid", f"generator={name}"])
+        composed("generator", ["+dataset=cifair10", "+experiment=chimeramix_grid", f"generator={name}"])
         for name in ("chimera", "chimera_official")
     )
     differing = {key for key, value in official.config.generator.items() if ours.config.generator.get(key) != value}

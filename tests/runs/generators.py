@@ -32,5 +32,6 @@ class Generators(dict[str, Path]):
 
     def __missing__(self, name: str) -> Path:
         experiment, words = WORDS[name]
-        self[name] = run("generator", self._folder / name, *words, experiment=experiment)
+        whole = "dataset.image_size=32"  # what is composed has the generator's own size
+        self[name] = run("generator", self._folder / name, whole, *words, experiment=experiment)
         return self[name]

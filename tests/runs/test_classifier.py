@@ -16,7 +16,7 @@ from chimeramix.errors import UserError
 from chimeramix.models import WideResNet
 from chimeramix.runs.classifier import Classifier
 
-DIGIT = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
+DIGIT = np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8)
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def test_logits_are_those_of_the_weights_that_the_run_wrote(
 ) -> None:
     image = Image.fromarray(DIGIT)
     batch = torch.stack([classifier.preprocess(image), classifier.preprocess(torch.from_numpy(DIGIT).movedim(2, 0))])
-    assert (batch.shape, batch.dtype) == ((2, 3, 32, 32), torch.float32)
+    assert (batch.shape, batch.dtype) == ((2, 3, 16, 16), torch.float32)
     logits = classifier(batch)
     assert (logits.shape, logits.dtype) == ((2, 10), torch.float32)
     assert not logits.requires_grad
@@ -42,7 +42,7 @@ def test_logits_are_those_of_the_weights_that_the_run_wrote(
 
 def test_what_it_says_of_itself(classifier: Classifier) -> None:
     assert classifier.classes == tuple("0123456789")
-    assert classifier.image_size == 32
+    assert classifier.image_size == 16
     assert not classifier.training
     assert not any(parameter.requires_grad for parameter in classifier.parameters())
 

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from chimeramix.config.compose import compose_settings
 from chimeramix.runs.flops import classifier_flops, generator_flops
 from chimeramix.training.automix import AutoMixTraining
 from chimeramix.training.classifier import ClassifierTraining
 from chimeramix.training.generator import GeneratorTraining
 from chimeramix.training.mixmatch import MixMatchTraining
+from tests.composing import composed
 from tests.runs.test_experiments import run, words
 
 
@@ -39,7 +39,7 @@ class Asks(OneLayer):
 
 
 def config_with(model: type[nn.Module]) -> Any:
-    config = compose_settings("classifier", words("classifier", "baseline", Path("unused"))).config
+    config = composed("classifier", words("classifier", "baseline", Path("unused"))).config
     return dataclasses.replace(config, model={"_target_": f"{__name__}.{model.__name__}"})
 
 
@@ -124,7 +124,7 @@ def test_the_steps_of_a_generator(experiment: str, tmp_path: Path, monkeypatch: 
 def test_generators_whose_steps_differ_are_not_counted() -> None:
     """SuperMix stops a step when enough mixtures are done; GLICO treats images without labels otherwise."""
     for experiment, more in (("supermix", []), ("glico", ["generator.unlabelled=10"])):
-        config = compose_settings("generator", words("generator", experiment, Path("unused"), *more)).config
+        config = composed("generator", words("generator", experiment, Path("unused"), *more)).config
         assert generator_flops(config, 10, images=40) is None
 
 

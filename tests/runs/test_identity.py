@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from chimeramix.config.compose import compose_settings
 from chimeramix.config.schema import Config
 from chimeramix.runs.train import folders_of
+from tests.composing import composed
 
 # An experiment and options that read as many of the recipe's keys as can be.
 WORDS = ["+dataset=cifair10", "+experiment=chimeramix_segmentation", "erase=cutout", "augment=autoaugment"]
@@ -112,7 +112,7 @@ NEITHER = [
 
 def identities(*words: str) -> tuple[str, str]:
     """The classifier's and its generator's."""
-    classifier, generator = folders_of(compose_settings("classifier", [*WORDS, *words]), {})
+    classifier, generator = folders_of(composed("classifier", [*WORDS, *words]), {})
     assert generator is not None
     return classifier.identity, generator.identity
 
@@ -147,7 +147,7 @@ def test_generator_and_classifier_depend_on(word: str, usual: tuple[str, str]) -
 
 @pytest.mark.parametrize("word", CLASSIFIER)
 def test_the_classifier_alone_depends_on(word: str, usual: tuple[str, str]) -> None:
-    made = folders_of(compose_settings("classifier", [*WORDS, *word.split()]), {})
+    made = folders_of(composed("classifier", [*WORDS, *word.split()]), {})
     assert made[0].identity != usual[0]
     if made[1] is not None:  # another mixer may use no generator
         assert made[1].identity == usual[1]
@@ -164,14 +164,14 @@ def test_no_run_depends_on_the_rest(usual: tuple[str, str]) -> None:
 
 
 def test_runs_depend_on_what_the_images_are(usual: tuple[str, str]) -> None:
-    settings = compose_settings("classifier", WORDS)
+    settings = composed("classifier", WORDS)
     other = [folder.identity for folder in folders_of(settings, {"fingerprint": "other images"}) if folder]
     assert set(other).isdisjoint(usual)
 
 
 def test_runs_of_versions_that_did_not_count_the_content_are_found(tmp_path: Path) -> None:
     """The generator's alone, for a classifier that is new, and both; a run that counts it goes first."""
-    settings = compose_settings("classifier", [*WORDS, f"machine.runs_dir={tmp_path}"])
+    settings = composed("classifier", [*WORDS, f"machine.runs_dir={tmp_path}"])
     former = {"fingerprint": "sizes"}
     facts = {**former, "content": "pixels"}
     new = folders_of(settings, facts)
@@ -192,7 +192,7 @@ def test_runs_of_versions_that_did_not_count_the_content_are_found(tmp_path: Pat
 
 def test_a_classifier_that_mixes_by_itself_depends_on_no_generator() -> None:
     one, other = (
-        folders_of(compose_settings("classifier", ["+dataset=cifair10", "mixer=mixup", *words]), {})
+        folders_of(composed("classifier", ["+dataset=cifair10", "mixer=mixup", *words]), {})
         for words in ([], ["generator=chimera", "mask=grid"])
     )
     assert one[1] is other[1] is None

@@ -10,11 +10,11 @@ import torch
 from safetensors.torch import load_file
 
 from chimeramix.cli import main
-from chimeramix.config.compose import compose_settings
 from chimeramix.errors import UserError
 from chimeramix.report.store import read_store
 from chimeramix.runs.spec import classifier_spec, identity_of
 from chimeramix.training.classifier import ClassifierTraining
+from tests.composing import composed
 from tests.report.store import add_run
 from tests.runs.interrupt import Killed, kill_at_call
 from tests.runs.tiny import assert_same_run, figures, run
@@ -74,7 +74,7 @@ def test_of_fewer_epochs_all_count(tmp_path: Path) -> None:
 
 def test_the_identity_holds_it_where_it_is_set() -> None:
     def identity(*words: str) -> str:
-        config = compose_settings("classifier", ["+dataset=cifair10", "+experiment=baseline", *words]).config
+        config = composed("classifier", ["+dataset=cifair10", "+experiment=baseline", *words]).config
         return identity_of(classifier_spec(config, {}, None))
 
     assert identity("evaluation.median_of=null") == identity()
@@ -84,7 +84,7 @@ def test_the_identity_holds_it_where_it_is_set() -> None:
 def test_views_keep_the_identity_that_they_had() -> None:
     """Of a version in which `evaluation` had no other key."""
     words = ["+dataset=cifair10", "+experiment=baseline", "evaluation.views=flip"]
-    spec = classifier_spec(compose_settings("classifier", words).config, {}, None)
+    spec = classifier_spec(composed("classifier", words).config, {}, None)
     assert spec["evaluation"] == {"views": "flip"}
 
 

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from chimeramix.config.compose import compose_settings
 from chimeramix.config.settings import Settings
 from chimeramix.runs.outcome import method_of
+from tests.composing import composed
 
 
 @pytest.mark.parametrize(
@@ -27,7 +27,7 @@ from chimeramix.runs.outcome import method_of
     ],
 )
 def test_a_method_is_named_after_its_experiment_and_what_replaced_parts_of_it(words: str, expected: str) -> None:
-    settings = compose_settings("classifier", ["+dataset=cifair10", *words.split()])
+    settings = composed("classifier", ["+dataset=cifair10", *words.split()])
     assert method_of(settings) == expected
     assert method_of(Settings.from_json(json.loads(json.dumps(settings.to_json())))) == expected
 
@@ -35,4 +35,4 @@ def test_a_method_is_named_after_its_experiment_and_what_replaced_parts_of_it(wo
 def test_a_generator_is_named_after_what_it_is_trained_with() -> None:
     """Whichever classifier's overrides trained it on the way."""
     words = ["+dataset=cifair10", "+experiment=chimeramix_grid", "loss=cosine", "mask=segments"]
-    assert method_of(compose_settings("classifier", words).of_generator()) == "ChimeraMix+Grid (mask=segments)"
+    assert method_of(composed("classifier", words).of_generator()) == "ChimeraMix+Grid (mask=segments)"

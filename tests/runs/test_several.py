@@ -68,7 +68,7 @@ def test_a_generator_is_found_for_its_number_of_images(whole: Path) -> None:
 
 
 def test_a_trained_generator_in_another_loop(tmp_path: Path) -> None:
-    folder = run("generator", "several/grid", tmp_path, *THREE)
+    folder = run("generator", "several/grid", tmp_path, "dataset.image_size=32", *THREE)
     generator = torch.Generator().manual_seed(0)
     images = torch.randint(256, (12, 3, 32, 32), generator=generator, dtype=torch.uint8)
     mixer = ChimeraMix.from_run(folder, images, torch.arange(12) % 3, probability=1, rng=0)
@@ -89,7 +89,7 @@ def test_superpixels_of_images_from_elsewhere_are_not_known(whole: Path) -> None
 
 def test_an_evaluation_knows_all_images_of_a_composition(tmp_path: Path) -> None:
     """Under a mask that gives all places to one image of the group, a composition is that image's reconstruction."""
-    folder = run("generator", "several/grid", tmp_path, *THREE)
+    folder = run("generator", "several/grid", tmp_path, "dataset.image_size=32", *THREE)
     _, config, network = read_generator(folder)
     config = with_composing_mixer(config, network)
     data = training_images(config, folder)

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from chimeramix.config.compose import compose_settings
 from chimeramix.data.digits import Digits
 from chimeramix.errors import UserError
 from chimeramix.runs.record import read_record
 from chimeramix.runs.train import train
+from tests.composing import composed
 from tests.runs.tiny import CLASSIFIER, folder_of, overrides, run
 
 
@@ -37,9 +37,9 @@ def words(photos: Path, runs: Path, *more: str) -> list[str]:
 
 def test_the_test_folder_may_be_missing(photos: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="test"):
-        train(compose_settings("classifier", words(photos, tmp_path / "runs")))
+        train(composed("classifier", words(photos, tmp_path / "runs")))
 
-    train(compose_settings("classifier", words(photos, tmp_path / "runs", "validation.fold=2")))
+    train(composed("classifier", words(photos, tmp_path / "runs", "validation.fold=2")))
 
     result = json.loads((folder_of("classifier", tmp_path / "runs") / "result.json").read_text())
     assert result["held_out"] == "fold 2 of 5 of the drawn subset"
@@ -113,5 +113,5 @@ def test_a_run_stops_where_it_is_asked_to_and_goes_on_to_the_same_bits(tmp_path:
 )
 def test_mistakes_are_named(given: list[str], message: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=message):
-        train(compose_settings("classifier", overrides("classifier", tmp_path / "runs", "baseline", *given)))
+        train(composed("classifier", overrides("classifier", tmp_path / "runs", "baseline", *given)))
     assert not (tmp_path / "runs").exists()

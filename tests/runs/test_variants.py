@@ -10,9 +10,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from chimeramix.config.compose import compose_settings
 from chimeramix.errors import UserError
 from chimeramix.runs.combinations import warn_of_views
+from tests.composing import composed
 from tests.runs.tiny import run
 
 
@@ -39,7 +39,7 @@ def test_plain_weights_and_views_are_the_result_unless_something_else_is_chosen(
 def test_mirror_images_are_warned_of_where_the_training_sees_none(
     words: list[str], warned: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
-    warn_of_views(compose_settings("classifier", words).config)
+    warn_of_views(composed("classifier", words).config)
     assert ("shows mirror images" in caplog.text) == warned
 
 

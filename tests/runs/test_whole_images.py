@@ -8,12 +8,12 @@ import torch
 from PIL import Image
 
 from chimeramix.cli import main
-from chimeramix.config.compose import compose_settings
 from chimeramix.data import CUB200, ImageFolder
 from chimeramix.data.subset import TrainingImages
 from chimeramix.data.whole_images import whole_subset
 from chimeramix.errors import UserError
 from chimeramix.runs.train import train
+from tests.composing import composed
 from tests.data.test_image_archive import publish_cub, publish_tiny
 from tests.runs.tiny import folder_of
 
@@ -85,7 +85,7 @@ def test_a_photograph_on_its_side_has_its_sizes_upright(root: Path) -> None:
 
 
 def test_a_run_trains_on_crops_of_whole_images(root: Path) -> None:
-    train(compose_settings("classifier", words(root, "mixer=cutmix")))
+    train(composed("classifier", words(root, "mixer=cutmix")))
     result = json.loads((folder_of("classifier", root.parent / "runs") / "result.json").read_text())
     assert result["augment"] == "random_resized_crop"
     assert (result["steps"], result["num_train"]) == (4, 6)
@@ -100,14 +100,14 @@ def test_cub_from_its_archive_to_a_result(tmp_path: Path, monkeypatch: pytest.Mo
     small = ["model=wideresnet_10_2", "model.width=1", "epochs=1", "epoch_labels_per_class=1", "machine.device=cpu"]
     sizes = ["dataset.image_size=32", "dataset.resize_to=40", "max_labels_per_class=1"]
     runs = f"machine.runs_dir={tmp_path / 'runs'}"
-    train(compose_settings("classifier", ["+dataset=more/cub200", *small, *sizes, *places, runs]))
+    train(composed("classifier", ["+dataset=more/cub200", *small, *sizes, *places, runs]))
     result = json.loads((folder_of("classifier", tmp_path / "runs") / "result.json").read_text())
     assert (result["dataset"], result["augment"]) == ("cub200", "random_resized_crop")
     assert (result["num_train"], result["num_test"], result["steps"]) == (2, 2, 1)
 
 
 def test_superpixels_need_squares(root: Path) -> None:
-    settings = compose_settings("classifier", words(root, "mixer=direct", "mask=segments"))
+    settings = composed("classifier", words(root, "mixer=direct", "mask=segments"))
     with pytest.raises(UserError, match="augment: superpixels are those of images that are cut to squares"):
         train(settings)
 
@@ -119,9 +119,9 @@ def test_images_that_do_not_fit_into_memory_are_refused_before_they_are_read(
     monkeypatch.setattr("chimeramix.data.image_folder.read_whole", None)
     monkeypatch.setattr("chimeramix.runs.assembly.check_images", lambda *arguments: None)
     with pytest.raises(UserError, match=r"whole images at augment\.longest_side: would take more than"):
-        train(compose_settings("classifier", words(root)))
+        train(composed("classifier", words(root)))
 
 
 def test_a_crop_of_another_size_is_refused(root: Path) -> None:
     with pytest.raises(UserError, match="augment: makes images of 8 x 8 pixels, but networks take 16 a side"):
-        train(compose_settings("classifier", words(root, "augment.size=8")))
+        train(composed("classifier", words(root, "augment.size=8")))

@@ -8,10 +8,16 @@ import numpy as np
 import torch
 from safetensors.torch import load_file
 
-from chimeramix.config.compose import compose_settings
 from chimeramix.runs.train import train
+from tests.composing import composed
 
-COMMON = ["+dataset=demo/digits", "max_labels_per_class=2", "machine.device=cpu", "machine.workers=1"]
+COMMON = [
+    "+dataset=demo/digits",
+    "dataset.image_size=16",
+    "max_labels_per_class=2",
+    "machine.device=cpu",
+    "machine.workers=1",
+]
 GENERATOR = [
     "generator.features=4",
     "generator.blocks=2",
@@ -41,7 +47,7 @@ def overrides(role: str, runs: Path, experiment: str = "chimeramix_segmentation"
 
 def run(role: str, runs: Path, *more: str, experiment: str = "chimeramix_segmentation") -> Path:
     """Trains in this process; returns the run folder."""
-    train(compose_settings(role, overrides(role, runs, experiment, *more)))
+    train(composed(role, overrides(role, runs, experiment, *more)))
     return folder_of(role, runs)
 
 

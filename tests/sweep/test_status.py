@@ -8,11 +8,11 @@ import pytest
 from filelock import FileLock
 
 from chimeramix.cli import main
-from chimeramix.config.compose import compose_settings
 from chimeramix.runs.folder import RunFolder
 from chimeramix.runs.state import RunStatus, write_status
 from chimeramix.runs.train import folders_of
 from chimeramix.sweep import slurm
+from tests.composing import composed
 from tests.report.store import write_record
 from tests.runs.tiny import CLASSIFIER, COMMON
 
@@ -27,7 +27,7 @@ def status(output: Output, runs: Path, *words: str) -> str:
 
 
 def run_folder(runs: Path, seed: int) -> RunFolder:
-    settings = compose_settings("classifier", [*WORDS, f"seed={seed}", f"machine.runs_dir={runs}"])
+    settings = composed("classifier", [*WORDS, f"seed={seed}", f"machine.runs_dir={runs}"])
     folder = folders_of(settings, {})[0]
     folder.path.mkdir(parents=True)
     return folder
@@ -150,7 +150,7 @@ def test_a_folder_with_an_odd_name(tmp_path: Path, capsys: Output) -> None:
     odd.mkdir()
     printed = status(capsys, odd, "train_classifier.py", *WORDS)
     command = shlex.split(printed.split("To finish the rest:\n")[1])
-    settings = compose_settings("classifier", [word for word in command[2:] if word != "--multirun"])
+    settings = composed("classifier", [word for word in command[2:] if word != "--multirun"])
     assert settings.config.machine.runs_dir == str(odd)
 
 

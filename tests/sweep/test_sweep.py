@@ -19,6 +19,7 @@ from chimeramix.sweep.driver import sweep
 from chimeramix.sweep.job import attempt
 from chimeramix.sweep.plan import PlannedRun
 from chimeramix.sweep.task import read_job, write_job
+from tests.composing import composed
 from tests.runs.tiny import CLASSIFIER, COMMON, GENERATOR, assert_same_run, overrides
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -245,8 +246,9 @@ def test_mistakes_are_told_before_anything_is_written(
 
 def test_a_stopped_pool_saves_its_runs_and_the_same_command_goes_on(tmp_path: Path) -> None:
     """SIGTERM to the command: its runs save first, and end with the bits of runs that were not stopped."""
-    pool = ["hydra/launcher=local", "sweep.pack=2", "machine.threads=1", "monitor.checkpoint_seconds=0.5"]
-    long = words(tmp_path / "stopped", *pool, epochs=40)
+    slow = ["machine.threads=1", "dataset.image_size=32"]  # no run may end before the other one has begun
+    pool = ["hydra/launcher=local", "sweep.pack=2", "monitor.checkpoint_seconds=0.5"]
+    long = words(tmp_path / "stopped", *pool, *slow, epochs=40)
     command = [sys.executable, str(ROOT / "train_classifier.py"), *long, "--multirun"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=ROOT)
     limit = time.monotonic() + 120
@@ -261,17 +263,16 @@ def test_a_stopped_pool_saves_its_runs_and_the_same_command_goes_on(tmp_path: Pa
     for folder in folders(tmp_path / "stopped"):
         assert json.loads((folder / "status.json").read_text())["state"] == "interrupted"
     sweep(Tree("classifier"), long)
-    sweep(Tree("classifier"), words(tmp_path / "whole", "hydra/launcher=basic", "machine.threads=1", epochs=40))
+    sweep(Tree("classifier"), words(tmp_path / "whole", "hydra/launcher=basic", *slow, epochs=40))
     for folder, expected in zip(folders(tmp_path / "stopped"), folders(tmp_path / "whole"), strict=True):
         assert_same_run(folder, expected)
 
 
 def task_of(tmp_path: Path, *more: str) -> Path:
     """The file of a job of one run, as a sweep writes it."""
-    from chimeramix.config.compose import compose_settings
 
     chosen = [word for word in words(tmp_path) if not word.startswith("seed=")]
-    settings = compose_settings("classifier", [*chosen, *more])
+    settings = composed("classifier", [*chosen, *more])
     file = tmp_path / "sweep" / "jobs" / "0.json"
     file.parent.mkdir(parents=True)
     write_job(file, [PlannedRun(tmp_path / "folder", "classifier", {}, "again", settings=settings)])

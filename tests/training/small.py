@@ -8,11 +8,11 @@ from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
 from benchmarks.synthetic import Noise, parts_of, with_segments
-from chimeramix.config.compose import compose_settings
 from chimeramix.machine import Machine
 from chimeramix.runs.assembly import Parts
 from chimeramix.training import loop
 from chimeramix.training.metrics import EpochMeans
+from tests.composing import composed
 
 _CONF = Path(__file__).parents[2] / "conf" / "experiment"
 EPOCHS = 16
@@ -46,7 +46,7 @@ def assert_same(one: Any, other: Any) -> None:
 def small(role: str, experiment: str, machine: Machine, folder: Path, *overrides: str) -> Parts:
     """Epochs of two batches of 6 images and one of 3."""
     words = [f"+experiment={experiment}", *overrides]
-    generator = compose_settings("classifier", ["+dataset=cifair10", *words]).config.generator
+    generator = composed("classifier", ["+dataset=cifair10", *words]).config.generator
     if generator is not None:
         words.append("generator.image_size=32")
         if generator["_target_"].endswith("ChimeraGenerator"):
@@ -55,6 +55,7 @@ def small(role: str, experiment: str, machine: Machine, folder: Path, *overrides
     if role == "generator":
         words += [f"generator.{word}" for word in recipe]
     else:
-        words += ["model=wideresnet_10_2", "model.width=1", *recipe]
+        pixels = 32 if generator is not None else 16  # a generator makes no smaller ones
+        words += [f"dataset.image_size={pixels}", "model=wideresnet_10_2", "model.width=1", *recipe]
     parts = parts_of(role, machine, folder, *words, source=Noise(classes=3, per_class=5, test=6))
     return with_segments(parts, machine)

@@ -26,6 +26,7 @@ ROOT = Path(__file__).resolve().parents[2]
 TINY = [
     "train_classifier.py",
     "+dataset=demo/digits",
+    "dataset.image_size=16",
     "+experiment=baseline",
     "max_labels_per_class=4",
     "epochs=2",

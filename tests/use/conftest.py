@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from chimeramix.config.compose import compose_settings
 from chimeramix.runs.train import train
+from tests.composing import composed
 from tests.runs.generators import Generators
 from tests.runs.tiny import folder_of
 
@@ -41,7 +41,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def train_on(photos: Path, runs: Path, *words: str) -> Path:
     """A classifier of these photos; returns its folder."""
     own = [f"dataset.root={photos}", "dataset.image_size=24", f"machine.runs_dir={runs}", "machine.device=cpu"]
-    train(compose_settings("classifier", ["+dataset=own/image_folder", "max_labels_per_class=5", *own, *TINY, *words]))
+    train(composed("classifier", ["+dataset=own/image_folder", "max_labels_per_class=5", *own, *TINY, *words]))
     return folder_of("classifier", runs)
 
 
