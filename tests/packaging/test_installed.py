@@ -188,7 +188,7 @@ def test_parts_of_ones_own(shell: Shell, photos: Path) -> None:
     (parts / "model" / "flat.yaml").write_text("_target_: flat.Flat\n")
     (parts / "flat.py").write_text(
         "from torch import nn\n\n\nclass Flat(nn.Sequential):\n    def __init__(self, num_classes):\n"
-        "        super().__init__(nn.Flatten(), nn.Linear(3 * 32 * 32, num_classes))\n"
+        "        super().__init__(nn.Flatten(), nn.Linear(3 * 16 * 16, num_classes))\n"
     )
     words = shlex.join([*COMMON, "+experiment=baseline", "model=flat", "epochs=1", "machine.runs_dir=own"])
     shell.succeeds(f"chimeramix train-classifier {words} epoch_labels_per_class=4 --config-dir=parts")
