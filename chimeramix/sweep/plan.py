@@ -33,6 +33,7 @@ class PlannedRun:
         columns: what tables show of it: data set, method, samples per class, seed, ...
         command: trains this run alone.
         identity: the run's; empty where nothing tells it.
+        generator: identity of the generator that it uses, and trains before itself in a sweep; empty without one.
         settings, source: what trains it, and its data set; None for a run that is known from files alone.
     """
 
@@ -41,6 +42,7 @@ class PlannedRun:
     columns: dict[str, Any]
     command: str
     identity: str = ""
+    generator: str = ""
     settings: Settings | None = None
     source: "DataSource | None" = None
 
@@ -91,9 +93,17 @@ def plan(sweep: Sweep) -> Plan:
         runs_dir = settings.runs_dir
         if runs_dir not in existing:
             existing[runs_dir] = folders_in(runs_dir)
-        folder = folders_of(settings, facts, existing[runs_dir])[0]
-        command = resume_command(settings.role, settings.overrides)
-        run = PlannedRun(folder.path, settings.role, columns_of(settings), command, folder.identity, settings, source)
+        folder, generator = folders_of(settings, facts, existing[runs_dir])
+        run = PlannedRun(
+            folder.path,
+            settings.role,
+            columns_of(settings),
+            command=resume_command(settings.role, settings.overrides),
+            identity=folder.identity,
+            generator=generator.identity if generator is not None else "",
+            settings=settings,
+            source=source,
+        )
         of_each.append(found.setdefault(folder.identity, run))
     return Plan(list(found.values()), len(sweep.runs), of_each.count(None), of_each)
 
@@ -164,6 +174,7 @@ def write_plan(folder: Path, sweep: Sweep, runs: list[PlannedRun]) -> None:
             "columns": run.columns,
             "command": run.command,
             "identity": run.identity,  # a run's folder may be renamed
+            "generator": run.generator,
         }
         for run in runs
     ]

@@ -5,6 +5,7 @@ import re
 import shlex
 from collections import defaultdict
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,15 +47,18 @@ def runs_below(folder: Path) -> tuple[list[PlannedRun], dict[str, str]]:
             # The name within this folder, wherever it lay when the sweep began.
             place = folder / entry["role"] / Path(entry["folder"]).name
             identity = entry.get("identity") or place.name.rsplit("-", 1)[-1]  # of a version that wrote none
-            runs[identity] = PlannedRun(place, entry["role"], entry["columns"], entry["command"], identity)
+            generator = entry.get("generator", "")  # earlier versions wrote none
+            runs[identity] = PlannedRun(place, entry["role"], entry["columns"], entry["command"], identity, generator)
             commands[identity] = command
     for role in ("generator", "classifier"):
         found, copies = without_copies(find_runs(folder / role))
         for run in found:
             identity = run.identity or ""
             known = runs.get(identity)
-            columns, again = (known.columns, known.command) if known else (_columns(run), "")
-            runs[identity or str(run.path)] = PlannedRun(run.path, role, columns, again, identity)
+            if known:
+                runs[identity] = replace(known, folder=run.path)
+            else:
+                runs[identity or str(run.path)] = PlannedRun(run.path, role, _columns(run), "", identity)
         for copy, original in copies:
             log.warning("%s is a copy of the run in %s: counted once", copy.path, original.path)
     if not runs:
@@ -211,12 +215,19 @@ def _left(seconds: float | None) -> str:
 
 
 def _commands(rows: list[tuple[PlannedRun, State]], commands: dict[str, str]) -> list[str]:
-    """The commands that do what is neither done, running nor queued: a sweep's once, then those of single runs."""
+    """The commands that do what is neither done, running nor queued: a sweep's once, then those of single runs. A
+    generator that a sweep's classifiers train before themselves needs none."""
+    rest = [
+        (run, status)
+        for run, (state, status) in rows
+        if state in ("missing", "interrupted", "failed") and not (status and (status.paused or status.failed_trial))
+    ]
+    on_the_way = {run.generator for run, _ in rest if run.generator and run.identity in commands}
     lines: dict[str, None] = {}
-    for run, (state, status) in rows:
-        ended = status is not None and (status.paused or status.failed_trial)
-        if state in ("missing", "interrupted", "failed") and not ended:
-            line = commands.get(run.identity) or (status.command if status and status.command else run.command)
-            if line:
-                lines[line] = None
+    for run, status in rest:
+        line = commands.get(run.identity)
+        if line is None and run.identity not in on_the_way:
+            line = status.command if status and status.command else run.command
+        if line:
+            lines[line] = None
     return sorted(lines, key=lambda line: shlex.split(line)[-1] != "--multirun")

@@ -8,13 +8,16 @@ import pytest
 from filelock import FileLock
 
 from chimeramix.cli import main
+from chimeramix.config.sweep import read_sweep
+from chimeramix.config.tree import Tree
 from chimeramix.runs.folder import RunFolder
 from chimeramix.runs.state import RunStatus, write_status
 from chimeramix.runs.train import folders_of
 from chimeramix.sweep import slurm
+from chimeramix.sweep.plan import plan, write_plan
 from tests.composing import composed
 from tests.report.store import write_record
-from tests.runs.tiny import CLASSIFIER, COMMON
+from tests.runs.tiny import CLASSIFIER, COMMON, GENERATOR
 
 Output = pytest.CaptureFixture[str]
 
@@ -112,6 +115,32 @@ def test_runs_of_a_recorded_sweep_that_never_began(runs: Path, capsys: Output, m
     commands = printed.split("To finish the rest:\n")[1].splitlines()
     assert commands[0].strip().endswith("train_classifier.py +dataset=demo/digits 'seed=range(0,3)' --multirun")
     assert "single" not in printed
+
+
+def test_a_generator_that_a_sweep_trains_on_the_way_has_no_command_of_its_own(tmp_path: Path, capsys: Output) -> None:
+    """But it has where no run of the sweep waits for it."""
+    words = [
+        *COMMON,
+        "+experiment=chimeramix_grid",
+        *GENERATOR,
+        *CLASSIFIER,
+        "seed=0,1",
+        f"machine.runs_dir={tmp_path}",
+    ]
+    asked = read_sweep(Tree("classifier"), words)
+    (tmp_path / "sweeps" / "evening").mkdir(parents=True)
+    write_plan(tmp_path / "sweeps" / "evening", asked, plan(asked).runs)
+    for settings in asked.runs:
+        generator = folders_of(settings, {})[1]
+        assert generator is not None
+        generator.path.mkdir(parents=True)
+        write_status(generator.path, RunStatus("interrupted", f"generator {settings.config.seed}"))
+    done = folders_of(asked.runs[0], {})[0]
+    done.path.mkdir(parents=True)
+    write_record(done.path, done.spec)
+    sweeps, *single = status(capsys, tmp_path).split("To finish the rest:\n")[1].splitlines()
+    assert sweeps.endswith("--multirun")
+    assert single == ["  generator 0"]
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"role": "classifier"}'])
