@@ -15,6 +15,7 @@ BLOCKS = {
         "table",
         "pairs",
         "claims",
+        "fp32",
         "effort",
         "combinations",
         "ensembles",

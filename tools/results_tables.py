@@ -1,10 +1,12 @@
 """The tables that docs/results.md and README.md show, out of the records below results/."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from chimeramix.report.against import Against, against_table, compare_all
 from chimeramix.report.effort import effort_tables
+from chimeramix.report.labels import Label
 from chimeramix.report.paired import Comparison, paired
 from chimeramix.report.papers import Figures, paper_figures
 from chimeramix.report.render import markdown
@@ -53,9 +55,10 @@ def blocks_of(records: Path) -> dict[str, str]:
     """The tables by name, as Markdown.
 
     Args:
-        records: folder with `small` (the table's runs), `earlier` (methods that were tested with other
-            settings before), `combinations` (of methods, on held-out images), `generators` (trials of generators),
-            `steps` (the choice of the number of steps) and `searches` (`tuning.json` of each search).
+        records: folder with `small` (the table's runs), `fp32` (plain training in that precision, otherwise the same
+            runs), `earlier` (methods that were tested with other settings before), `combinations` (of methods, on
+            held-out images), `generators` (trials of generators), `steps` (the choice of the number of steps) and
+            `searches` (`tuning.json` of each search).
     """
     store, combined = read_store(records / "small"), summarise(read_store(records / "combinations"))
     tested = [result for result in summarise(store) if result.part == "test"]
@@ -65,6 +68,7 @@ def blocks_of(records: Path) -> dict[str, str]:
         "table": [against_table(each, "accuracy") for each in beside],
         "pairs": [_pairs(each) for each in beside],
         "claims": [_claims(each) for each in beside],
+        "fp32": [_fp32(tested, summarise(read_store(records / "fp32")))],
         "effort": effort_tables(tested, store.generators),
         "combinations": [combinations_table(combined, REFERENCE)],
         "ensembles": [ensembles_table(combined, ENSEMBLES, REFERENCE)],
@@ -83,6 +87,14 @@ def _complete(tested: Sequence[Result]) -> Iterable[Result]:
     for result in tested:
         if result.method in FIRST_SCREEN and len(result.runs) == splits.get(result.samples_per_class):
             yield result
+
+
+def _fp32(tested: Sequence[Result], plain: Sequence[Result]) -> Table:
+    """Plain training in fp32 beside the table's in bf16, and what the table has in fp32 against it."""
+    chosen = [each for each in tested if each.name in (REFERENCE, GRID)]
+    chosen += [replace(each, variant=Label(f"{each.name}, fp32")) for each in plain]
+    (against,) = compare_all(chosen, f"{REFERENCE}, fp32")
+    return against_table(against, "accuracy")
 
 
 def _pairs(against: Against) -> Table:
