@@ -179,10 +179,18 @@ def ensembles_table(results: Sequence[Result], members: Iterable[Sequence[str]],
     )
 
 
-def earlier_table(tested: Sequence[Result], before: Sequence[Result], reference: str) -> Table:
-    """Methods that were tested with other settings before, with those and with the track's."""
-    names = {reference, *(each.name for each in before)}
+def beside_table(
+    tested: Sequence[Result], others: Sequence[Result], how: str, also: Iterable[str], reference: str
+) -> Table:
+    """Methods that were tested in another way, too, in that and in the track's, against one of them.
+
+    Args:
+        others: what was tested in that way.
+        how: what names it, after a comma.
+        also: methods that the table has beside these.
+    """
+    names = {*also, *(each.name for each in others)}
     chosen = [each for each in tested if each.name in names]
-    chosen += [replace(each, variant=Label(f"{each.name}, earlier settings")) for each in before]
+    chosen += [replace(each, variant=Label(f"{each.name}, {how}")) for each in others]
     (against,) = compare_all(chosen, reference)
     return against_table(against, "accuracy")

@@ -1,12 +1,10 @@
 """The tables that docs/results.md and README.md show, out of the records below results/."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from chimeramix.report.against import Against, against_table, compare_all
 from chimeramix.report.effort import effort_tables
-from chimeramix.report.labels import Label
 from chimeramix.report.paired import Comparison, paired
 from chimeramix.report.papers import Figures, paper_figures
 from chimeramix.report.render import markdown
@@ -18,8 +16,8 @@ from chimeramix.terminal import Table, Text
 from tools.choice_tables import (
     CHIMERA_LOSSES,
     GLICO_LOSSES,
+    beside_table,
     combinations_table,
-    earlier_table,
     ensembles_table,
     generators_table,
     searches_table,
@@ -62,13 +60,14 @@ def blocks_of(records: Path) -> dict[str, str]:
     """
     store, combined = read_store(records / "small"), summarise(read_store(records / "combinations"))
     tested = [result for result in summarise(store) if result.part == "test"]
+    earlier, in_fp32 = (summarise(read_store(records / name)) for name in ("earlier", "fp32"))
     beside = compare_all(tested, REFERENCE)
     found = {
         "first": results_tables(list(_complete(tested)), "accuracy"),
         "table": [against_table(each, "accuracy") for each in beside],
         "pairs": [_pairs(each) for each in beside],
         "claims": [_claims(each) for each in beside],
-        "fp32": [_fp32(tested, summarise(read_store(records / "fp32")))],
+        "fp32": [beside_table(tested, in_fp32, "fp32", [GRID], f"{REFERENCE}, fp32")],
         "effort": effort_tables(tested, store.generators),
         "combinations": [combinations_table(combined, REFERENCE)],
         "ensembles": [ensembles_table(combined, ENSEMBLES, REFERENCE)],
@@ -76,7 +75,7 @@ def blocks_of(records: Path) -> dict[str, str]:
         "searches": [searches_table(sorted((records / "searches").glob("*.json")))],
         "generators": [generators_table(records, SEG, CHIMERA_LOSSES)],
         "glico": [generators_table(records, "GLICO", GLICO_LOSSES)],
-        "earlier": [earlier_table(tested, summarise(read_store(records / "earlier")), REFERENCE)],
+        "earlier": [beside_table(tested, earlier, "earlier settings", [REFERENCE], REFERENCE)],
     }
     return {name: "\n".join(map(markdown, tables)) for name, tables in found.items()}
 
@@ -87,14 +86,6 @@ def _complete(tested: Sequence[Result]) -> Iterable[Result]:
     for result in tested:
         if result.method in FIRST_SCREEN and len(result.runs) == splits.get(result.samples_per_class):
             yield result
-
-
-def _fp32(tested: Sequence[Result], plain: Sequence[Result]) -> Table:
-    """Plain training in fp32 beside the table's in bf16, and what the table has in fp32 against it."""
-    chosen = [each for each in tested if each.name in (REFERENCE, GRID)]
-    chosen += [replace(each, variant=Label(f"{each.name}, fp32")) for each in plain]
-    (against,) = compare_all(chosen, f"{REFERENCE}, fp32")
-    return against_table(against, "accuracy")
 
 
 def _pairs(against: Against) -> Table:

@@ -54,11 +54,8 @@ def runs_below(folder: Path) -> tuple[list[PlannedRun], dict[str, str]]:
         found, copies = without_copies(find_runs(folder / role))
         for run in found:
             identity = run.identity or ""
-            known = runs.get(identity)
-            if known:
-                runs[identity] = replace(known, folder=run.path)
-            else:
-                runs[identity or str(run.path)] = PlannedRun(run.path, role, _columns(run), "", identity)
+            known = runs.get(identity) or PlannedRun(run.path, role, _columns(run), "", identity)
+            runs[identity or str(run.path)] = replace(known, folder=run.path)
         for copy, original in copies:
             log.warning("%s is a copy of the run in %s: counted once", copy.path, original.path)
     if not runs:

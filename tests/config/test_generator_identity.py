@@ -13,7 +13,7 @@ SEGMENTS = ("+dataset=cifair10", "+experiment=chimeramix_segmentation", "max_lab
 
 
 def generator_identity(role, *words, facts=None):
-    return identity_of(generator_spec(composed(role, list(words)).config, facts or {}))
+    return identity_of(generator_spec(composed(role, words).config, facts or {}))
 
 
 def test_golden_identity():

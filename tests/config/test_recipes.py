@@ -16,7 +16,7 @@ from tests.composing import composed
 
 
 def config_of(*words: str) -> Config:
-    return composed("classifier", list(words)).config
+    return composed("classifier", words).config
 
 
 def steps_of(config: Config, class_sizes: list[int]) -> int:

@@ -28,7 +28,8 @@ QUICK = ("dataset.image_size=16", "monitor.evaluate_every=0")  # where bf16 is e
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Of digits."""
-    words = {"plain": [], "viewed": [*VIEWED, *QUICK], "held_out": ["validation.fold=0", "validation.folds=2"]}
+    whole = ["dataset.image_size=32"]  # of 16 pixels some logits are equal in the float16 of predictions.npz
+    words = {"plain": whole, "viewed": [*VIEWED, *QUICK], "held_out": ["validation.fold=0", "validation.folds=2"]}
     folder = tmp_path_factory.mktemp("runs")
     return {name: run("classifier", folder / name, *more, experiment="baseline") for name, more in words.items()}
 
@@ -139,10 +140,7 @@ def test_a_folder_may_lack_classes(folder: Path, tmp_path: Path, capsys: Output)
             (tmp_path / "mine" / str(label)).mkdir(parents=True, exist_ok=True)
             Image.fromarray(pixels.movedim(0, 2).numpy()).save(tmp_path / "mine" / str(label) / f"{number}.png")
     record = evaluated(folder, "--folder", tmp_path / "mine", name="mine")
-    expected = by_hand(folder, [0, 1, 2, 3, 4, 5, 6, 8])
-    top5 = record["metrics"].pop("top5")
-    assert top5 == pytest.approx(expected.pop("top5"), abs=2 / 800)  # by logits in float16, of which some are equal
-    assert record["metrics"] == pytest.approx(expected, rel=1e-3)
+    assert record["metrics"] == pytest.approx(by_hand(folder, [0, 1, 2, 3, 4, 5, 6, 8]), rel=1e-3)
     assert record["measured_on"]["classes_without_images"] == ["7", "9"]
     assert (record["per_class"]["7"]["images"], record["per_class"]["7"]["accuracy"]) == (0, None)
     assert "no images of 7, 9: macro accuracy is the mean over the other classes" in capsys.readouterr().out
